@@ -1,0 +1,85 @@
+using Tern.Machine;
+using Tern.Numerics;
+
+namespace Tern.Kernels;
+
+/// <summary>How a kernel row wants the activations of a matmul.</summary>
+internal enum ActivationForm
+{
+    /// <summary>float32 as they are.</summary>
+    Float32,
+
+    /// <summary>BitLinear: int8 codes of one token share s = 127 / max(|x|, 1e-5).</summary>
+    Int8PerToken,
+
+    /// <summary>int8 codes, one scale per 32 columns: the block types' partner.</summary>
+    Int8PerBlock,
+}
+
+/// <summary>One matmul as a kernel row sees it: y[token, row] = Σ over columns of w[row, column] · x[token, column]. MatMul.Run has checked every length.</summary>
+internal unsafe struct MatMulProblem
+{
+    /// <summary>[rows, RowBytes] in the row's weight layout.</summary>
+    public byte* Weights;
+
+    /// <summary>Bytes from one weight row to the next.</summary>
+    public long RowBytes;
+
+    /// <summary>[rows] scale of each row in ternary layouts; null elsewhere.</summary>
+    public float* RowScales;
+
+    /// <summary>The source tensor, for rows that decode through <see cref="TensorType.DecodeRow"/>; a GCHandle's IntPtr, or 0.</summary>
+    public nint Tensor;
+
+    /// <summary>Input features K.</summary>
+    public int Columns;
+
+    /// <summary>Tokens in this problem.</summary>
+    public int Tokens;
+
+    /// <summary>[tokens, FloatStride] when the form is Float32; zero padded to the stride.</summary>
+    public float* Floats;
+
+    public int FloatStride;
+
+    /// <summary>[tokens, CodeStride] int8 codes, zero padded to the stride (a multiple of 256).</summary>
+    public sbyte* Codes;
+
+    public int CodeStride;
+
+    /// <summary>Int8PerToken: [tokens] the multiplier s. Int8PerBlock: [tokens, BlockStride] the value max/127 of one code step.</summary>
+    public float* Scales;
+
+    /// <summary>Int8PerToken: [tokens] Σ codes. Int8PerBlock: [tokens, BlockStride] Σ codes of the block.</summary>
+    public int* Sums;
+
+    /// <summary>Blocks of 32 per token in Scales and Sums (Int8PerBlock).</summary>
+    public int BlockStride;
+
+    /// <summary>[tokens, OutputStride].</summary>
+    public float* Output;
+
+    public long OutputStride;
+}
+
+/// <summary>
+/// One way to compute a matmul: a weight layout, an instruction set, and the code. Rows stand in <see cref="KernelTable.All"/> in measured
+/// order of preference; the first that fits the processor is used.
+/// </summary>
+internal sealed unsafe class KernelRow
+{
+    /// <summary>Unique, such as <c>ternary-avx512</c> or <c>q8_0-avx2</c>.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Instruction sets without which the row cannot run.</summary>
+    public required Isa Needs { get; init; }
+
+    /// <summary>The layout of weights that the row reads.</summary>
+    public required WeightLayout Layout { get; init; }
+
+    /// <summary>The form of activations that the row reads.</summary>
+    public required ActivationForm Form { get; init; }
+
+    /// <summary>Computes rows [start, end) for all tokens of the problem.</summary>
+    public required delegate*<MatMulProblem*, int, int, void> Run { get; init; }
+}

@@ -1,0 +1,23 @@
+using Tern.Numerics;
+
+namespace Tern.Kernels;
+
+/// <summary>How weights lie in memory while they are used. Most types are used as the file holds them; ternary types share one layout.</summary>
+internal sealed class WeightLayout
+{
+    private WeightLayout(string name, TensorType? native) => (Name, Native) = (name, native);
+
+    public string Name { get; }
+
+    /// <summary>The tensor type whose file bytes this layout is, or null for the ternary working layout.</summary>
+    public TensorType? Native { get; }
+
+    /// <summary>
+    /// Two bits per weight, every ternary type: blocks of 128 weights in 32 bytes as in canonical I2_S (byte p: bits 7-6 = w[p], 5-4 = w[32+p],
+    /// 3-2 = w[64+p], 1-0 = w[96+p]; code - 1 = weight), rows padded with code 1 (zero) to whole blocks, one float32 scale per row.
+    /// </summary>
+    public static WeightLayout Ternary { get; } = new("ternary", null);
+
+    /// <summary>The layout that is the file's own bytes of <paramref name="type"/>.</summary>
+    public static WeightLayout Of(TensorType type) => new(type.Name, type);
+}
