@@ -50,3 +50,10 @@ internal static class PortableMath
 
     public static (double Sin, double Cos) SinCos(double x) => throw new NotSupportedException();
 }
+
+/// <summary>Cosines and sines of rotary angles.</summary>
+internal static unsafe class RopeTable
+{
+    /// <summary>Writes [pairs] cosines, then [pairs] sines of position · frequency, times the magnitude.</summary>
+    public static void Fill(ReadOnlySpan<double> frequencies, double magnitude, int position, float* cosSin) => throw new NotSupportedException();
+}

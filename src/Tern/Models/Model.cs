@@ -1,6 +1,7 @@
 using Tern.Files;
 using Tern.Kernels;
 using Tern.Machine;
+using Tern.Models.Architectures;
 using Tern.Text;
 
 namespace Tern.Models;
@@ -8,7 +9,7 @@ namespace Tern.Models;
 /// <summary>How to load a model.</summary>
 internal sealed record ModelOptions
 {
-    /// <summary>Worker threads; 0 means one per physical core, as far as the process may use them.</summary>
+    /// <summary>Worker threads; 0 means one per processor that this process may use.</summary>
     public int Threads { get; init; }
 
     public KernelChoice Kernels { get; init; } = KernelChoice.Best;
@@ -20,27 +21,83 @@ internal sealed record ModelOptions
 
     /// <summary>Block types (Q8_0 …) with float activations, the plain definition.</summary>
     public bool FloatActivations { get; init; }
+
+    /// <summary>Receives the share of the weights that is ready, in [0, 1].</summary>
+    public IProgress<double>? Progress { get; init; }
+
+    public CancellationToken CancellationToken { get; init; }
 }
 
 /// <summary>A loaded model: what the file says, its tokenizer, and weights in their working layout. Immutable and shared.</summary>
 internal sealed class Model : IDisposable
 {
-    public required ModelSpec Spec { get; init; }
+    private readonly GgufFile _file;
 
-    public required Metadata Metadata { get; init; }
+    private Model(GgufFile file, ModelSpec spec, Tokenizer tokenizer, KernelChoice kernels, WorkerPool pool, ModelWeights weights, IReadOnlyList<string> warnings)
+    {
+        _file = file;
+        Spec = spec;
+        Tokenizer = tokenizer;
+        Kernels = kernels;
+        Pool = pool;
+        Weights = weights;
+        Warnings = warnings;
+    }
 
-    public required Tokenizer Tokenizer { get; init; }
+    public ModelSpec Spec { get; }
 
-    public required WorkerPool Pool { get; init; }
+    public Metadata Metadata => _file.Metadata;
+
+    public Tokenizer Tokenizer { get; }
+
+    public KernelChoice Kernels { get; }
+
+    public WorkerPool Pool { get; }
+
+    public ModelWeights Weights { get; }
 
     /// <summary>One line each: what was assumed or repaired.</summary>
-    public required IReadOnlyList<string> Warnings { get; init; }
+    public IReadOnlyList<string> Warnings { get; }
 
     /// <summary>Opens a model file.</summary>
     /// <exception cref="TernException">Missing, malformed or unsupported file.</exception>
-    public static Model Load(string path, ModelOptions options) => throw new NotSupportedException();
+    /// <exception cref="OperationCanceledException">The token of the options was cancelled.</exception>
+    public static Model Load(string path, ModelOptions options)
+    {
+        GgufFile file = GgufFile.Open(path, options.I2sLayout);
+        WorkerPool? pool = null;
+        try
+        {
+            var warnings = new List<string>(file.Warnings);
+            ModelSpec spec = ReadSpec(file, warnings.Add);
+            Tokenizer tokenizer = Tokenizer.From(file.Metadata, warnings.Add, options.PreTokenizer);
+            pool = new WorkerPool(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
+            ModelWeights weights = ModelWeights.Bind(spec, file, options, pool, warnings.Add);
+            return new Model(file, spec, tokenizer, options.Kernels, pool, weights, warnings);
+        }
+        catch
+        {
+            pool?.Dispose();
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What the metadata of a file say of the model.</summary>
+    /// <exception cref="TernException">Unknown architecture (the supported ones are listed), or keys that are missing or out of range.</exception>
+    public static ModelSpec ReadSpec(GgufFile file, Action<string> warn)
+    {
+        const string key = "general.architecture";
+        string name = file.Metadata.String(key) ?? throw file.Metadata.Missing(key, "the file does not say what model it holds");
+        Architecture architecture = Architecture.All.FirstOrDefault(a => a.Name == name)
+            ?? throw new TernException(ErrorKind.Unsupported, $"{file.Metadata.Path}: key '{key}' at offset {file.Metadata.Find(key)!.Offset}: architecture '{name}' is not supported; supported: {string.Join(", ", Architecture.All.Select(a => a.Name))}");
+        return architecture.Read(new SpecReader(name, file.Metadata, file.Tensors, warn));
+    }
 
     public void Dispose()
     {
+        Weights.Dispose();
+        Pool.Dispose();
+        _file.Dispose();
     }
 }

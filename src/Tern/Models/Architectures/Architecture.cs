@@ -1,0 +1,19 @@
+namespace Tern.Models.Architectures;
+
+/// <summary>
+/// A family of models: the value of <c>general.architecture</c> and how its metadata become a <see cref="ModelSpec"/>. All of them run on the
+/// one spec-driven transformer.
+/// </summary>
+internal sealed record Architecture(string Name, Func<SpecReader, ModelSpec> Read)
+{
+    /// <summary>Every architecture that Tern runs.</summary>
+    public static IReadOnlyList<Architecture> All { get; } =
+    [
+        BitNet158.Entry,
+        BitNet158.FirstUpload,
+        BitNet.Entry,
+        Llama.Entry,
+        Qwen3.Entry,
+        Gemma3.Entry,
+    ];
+}

@@ -1,0 +1,14 @@
+using Tern.Kernels;
+
+namespace Tern.Models.Architectures;
+
+/// <summary>microsoft/bitnet-b1.58-2B-4T: squared ReLU, sub norms, NEOX rope. The first upload called the architecture <c>bitnet-25</c>.</summary>
+internal static class BitNet158
+{
+    public static Architecture Entry { get; } = new("bitnet-b1.58", Read);
+
+    public static Architecture FirstUpload { get; } = new("bitnet-25", Read);
+
+    private static ModelSpec Read(SpecReader reader) =>
+        reader.Common(GateFunction.SquaredRelu, RopeStyle.Halves) with { HasSubNorms = true };
+}
