@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Numerics;
 
 namespace Tern.Files;
 
@@ -25,11 +24,31 @@ internal enum MetadataType
 /// One key with its value. <see cref="Value"/> is a boxed scalar of the type's .NET counterpart, a string, a <see cref="StringTable"/>,
 /// or a primitive array (byte[], sbyte[], … bool[], double[]) when <see cref="Type"/> is Array of <see cref="ElementType"/>.
 /// </summary>
+/// <param name="Key">The key.</param>
+/// <param name="Type">Type of the value in the file.</param>
+/// <param name="ElementType">Type of the elements when the value is an array.</param>
+/// <param name="Value">The value.</param>
+/// <param name="Offset">Where the value begins in the file; 0 for a value that was set.</param>
 internal sealed record MetadataEntry(string Key, MetadataType Type, MetadataType ElementType, object Value, long Offset);
 
 /// <summary>The keys of a model file in file order, with typed reading that names the key and the file when a value is not what it must be.</summary>
 internal sealed class Metadata(string path)
 {
+    private static readonly Dictionary<Type, MetadataType> s_elementTypes = new()
+    {
+        [typeof(byte[])] = MetadataType.UInt8,
+        [typeof(sbyte[])] = MetadataType.Int8,
+        [typeof(ushort[])] = MetadataType.UInt16,
+        [typeof(short[])] = MetadataType.Int16,
+        [typeof(uint[])] = MetadataType.UInt32,
+        [typeof(int[])] = MetadataType.Int32,
+        [typeof(float[])] = MetadataType.Float32,
+        [typeof(bool[])] = MetadataType.Bool,
+        [typeof(ulong[])] = MetadataType.UInt64,
+        [typeof(long[])] = MetadataType.Int64,
+        [typeof(double[])] = MetadataType.Float64,
+    };
+
     private readonly List<MetadataEntry> _entries = [];
     private readonly Dictionary<string, MetadataEntry> _byKey = new(StringComparer.Ordinal);
 
@@ -51,29 +70,7 @@ internal sealed class Metadata(string path)
     /// <summary>Adds or replaces a scalar, a string, a string array or a primitive array, deriving the GGUF type from the .NET type.</summary>
     public void Set(string key, object value)
     {
-        (MetadataType type, MetadataType element) = value switch
-        {
-            byte => (MetadataType.UInt8, default),
-            sbyte => (MetadataType.Int8, default),
-            ushort => (MetadataType.UInt16, default),
-            short => (MetadataType.Int16, default),
-            uint => (MetadataType.UInt32, default),
-            int => (MetadataType.Int32, default),
-            float => (MetadataType.Float32, default),
-            bool => (MetadataType.Bool, default),
-            string => (MetadataType.String, default),
-            ulong => (MetadataType.UInt64, default),
-            long => (MetadataType.Int64, default),
-            double => (MetadataType.Float64, default),
-            StringTable => (MetadataType.Array, MetadataType.String),
-            byte[] => (MetadataType.Array, MetadataType.UInt8),
-            sbyte[] => (MetadataType.Array, MetadataType.Int8),
-            int[] => (MetadataType.Array, MetadataType.Int32),
-            uint[] => (MetadataType.Array, MetadataType.UInt32),
-            float[] => (MetadataType.Array, MetadataType.Float32),
-            bool[] => (MetadataType.Array, MetadataType.Bool),
-            _ => throw new ArgumentException($"no GGUF type for {value.GetType()}", nameof(value)),
-        };
+        (MetadataType type, MetadataType element) = TypeOf(value);
         var entry = new MetadataEntry(key, type, element, value, 0);
         int index = _entries.FindIndex(e => e.Key == key);
         if (index < 0)
@@ -97,7 +94,7 @@ internal sealed class Metadata(string path)
         if (Find(key) is not { } e)
             return null;
 
-        BigInteger value = e.Value switch
+        Int128 value = e.Value switch
         {
             byte v => v,
             sbyte v => v,
@@ -137,21 +134,49 @@ internal sealed class Metadata(string path)
     /// <exception cref="TernException">The value is something else.</exception>
     public StringTable? Strings(string key) => Find(key) is { } e ? e.Value as StringTable ?? throw Wrong(e, "an array of strings") : null;
 
-    /// <summary>An array of primitives, or null when the key is absent.</summary>
+    /// <summary>An array of primitives of exactly this type, or null when the key is absent.</summary>
     /// <exception cref="TernException">The value is something else.</exception>
     public T[]? Array<T>(string key)
-        where T : unmanaged => Find(key) is { } e ? e.Value as T[] ?? throw Wrong(e, $"an array of {typeof(T).Name}") : null;
+        where T : unmanaged
+    {
+        if (Find(key) is not { } e)
+            return null;
+        return e.Value.GetType() == typeof(T[]) ? (T[])e.Value : throw Wrong(e, $"an array of {typeof(T).Name}");
+    }
 
     /// <summary>An error that names the key.</summary>
     public TernException Semantic(MetadataEntry entry, string what) =>
-        new(ErrorKind.Semantic, $"{Path}: key '{entry.Key}' at offset {entry.Offset}: {what}");
+        FileError.At(ErrorKind.Semantic, Path, entry.Offset, $"key {FileError.Quote(entry.Key)}", what, "the file does not describe a model: take it from another source or convert it again");
 
     /// <summary>An error about a key that is not there.</summary>
     public TernException Missing(string key, string remedy) =>
-        new(ErrorKind.Semantic, $"{Path}: key '{key}' is missing; {remedy}");
+        FileError.Whole(ErrorKind.Semantic, Path, $"key '{key}'", "is missing", remedy);
 
     private TernException Wrong(MetadataEntry entry, string expected) =>
         Semantic(entry, $"is {Describe(entry)}, must be {expected}");
+
+    /// <summary>
+    /// The GGUF type of a value. Arrays are compared by their exact type: a type pattern would take a byte[] for an sbyte[] and an int[]
+    /// for a uint[].
+    /// </summary>
+    private static (MetadataType Type, MetadataType Element) TypeOf(object value) => value switch
+    {
+        byte => (MetadataType.UInt8, default),
+        sbyte => (MetadataType.Int8, default),
+        ushort => (MetadataType.UInt16, default),
+        short => (MetadataType.Int16, default),
+        uint => (MetadataType.UInt32, default),
+        int => (MetadataType.Int32, default),
+        float => (MetadataType.Float32, default),
+        bool => (MetadataType.Bool, default),
+        string => (MetadataType.String, default),
+        ulong => (MetadataType.UInt64, default),
+        long => (MetadataType.Int64, default),
+        double => (MetadataType.Float64, default),
+        StringTable => (MetadataType.Array, MetadataType.String),
+        System.Array array when s_elementTypes.TryGetValue(array.GetType(), out MetadataType element) => (MetadataType.Array, element),
+        _ => throw new ArgumentException($"no GGUF type for {value.GetType()}", nameof(value)),
+    };
 
     private static string Describe(MetadataEntry entry) =>
         entry.Type == MetadataType.Array ? $"an array of {entry.ElementType}" : $"of type {entry.Type}";

@@ -1,0 +1,94 @@
+using System.Runtime.InteropServices;
+
+namespace Tern.Files;
+
+/// <summary>
+/// Writes a file so that its name never stands for half of it: everything goes to <c>name.tern-partial</c> in the same folder, is
+/// flushed to the disk, and only then renamed.
+/// <code>
+/// write name.tern-partial → fsync file → rename to name → fsync folder
+/// </code>
+/// A process that dies before the rename leaves the old file, if there was one, and a partial file that does not end in the name of any
+/// format; the next write of the same name takes the partial file over. The partial file is locked, so two writers of one name do not mix.
+/// </summary>
+internal static partial class AtomicFile
+{
+    private const string PartialSuffix = ".tern-partial";
+    private const int InputOutputError = 5; // EIO on Linux and macOS
+
+    /// <summary>Writes a file.</summary>
+    /// <param name="path">The final name; a file that is there is replaced, and whoever has it mapped keeps the old bytes.</param>
+    /// <param name="write">Writes the contents, front to back.</param>
+    /// <exception cref="TernException">The disk is full, the folder missing or not writable; no trace of the new file is left.</exception>
+    public static void Write(string path, Action<FileStream> write)
+    {
+        string partial = path + PartialSuffix;
+        FileStream? stream = null;
+        try
+        {
+            stream = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 1 << 20);
+            write(stream);
+            stream.Flush(flushToDisk: true);
+
+            // Renamed while still locked, so that no second writer can take the partial file over in between; Windows allows that only closed.
+            if (OperatingSystem.IsWindows())
+                stream.Dispose();
+            File.Move(partial, path, overwrite: true);
+            stream.Dispose();
+            FlushFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        }
+        catch (Exception e)
+        {
+            if (stream is not null)
+                Abandon(stream, partial);
+            if (e is IOException or UnauthorizedAccessException or ArgumentException { ParamName: "path" })
+                throw FileError.Whole(ErrorKind.File, path, "file", $"cannot be written: {e.Message}", "check the folder, its permissions and the free space", e);
+            throw;
+        }
+    }
+
+    private static void Abandon(FileStream stream, string partial)
+    {
+        // Deleted while still locked where that is possible. Closing flushes what is buffered, which on a full disk fails once more; the
+        // first error is the one to report.
+        if (!OperatingSystem.IsWindows())
+            Try(() => File.Delete(partial));
+        Try(stream.Dispose);
+        if (OperatingSystem.IsWindows())
+            Try(() => File.Delete(partial));
+
+        static void Try(Action action)
+        {
+            try
+            {
+                action();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+            }
+        }
+    }
+
+    /// <summary>Makes the rename durable where the system can: a folder is a file there. Not all file systems take it, which is no error.</summary>
+    private static void FlushFolder(string folder)
+    {
+        if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS())
+            return;
+        int descriptor = OpenFolder(folder, flags: 0);
+        if (descriptor < 0)
+            return;
+        bool failed = Flush(descriptor) != 0 && Marshal.GetLastPInvokeError() == InputOutputError;
+        _ = Close(descriptor);
+        if (failed)
+            throw new IOException($"the folder {folder} could not be flushed to the disk");
+    }
+
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int OpenFolder(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static partial int Flush(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    private static partial int Close(int descriptor);
+}
