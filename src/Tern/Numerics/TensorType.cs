@@ -52,6 +52,74 @@ internal abstract class TensorType
     public virtual void Encode(ReadOnlySpan<float> source, long columns, Span<byte> destination) =>
         throw new NotSupportedException($"{Name} is not written by Tern");
 
-    /// <summary>Every tensor type that Tern reads.</summary>
-    public static IReadOnlyList<TensorType> All { get; } = [];
+    /// <summary>
+    /// The byte offset of the first scale that is infinite or not a number, or -1. One such scale poisons every logit, so loaders refuse it.
+    /// </summary>
+    /// <param name="tensor">A tensor of this type.</param>
+    public virtual long FindBadScale(Tensor tensor) => -1;
+
+    public static TensorType F32 { get; } = new F32Type();
+
+    public static TensorType F16 { get; } = new F16Type();
+
+    public static TensorType BF16 { get; } = new BF16Type();
+
+    public static TensorType Q4_0 { get; } = new Q4_0Type();
+
+    public static TensorType Q4_1 { get; } = new Q4_1Type();
+
+    public static TensorType Q5_0 { get; } = new Q5_0Type();
+
+    public static TensorType Q8_0 { get; } = new Q8_0Type();
+
+    public static TensorType Q4_K { get; } = new Q4_KType();
+
+    public static TensorType Q6_K { get; } = new Q6_KType();
+
+    public static TernaryType TQ1_0 { get; } = new TQ1_0Type();
+
+    public static TernaryType TQ2_0 { get; } = new TQ2_0Type();
+
+    /// <summary>I2_S as every published file has it.</summary>
+    public static TernaryType I2S { get; } = new I2SInterleavedType("I2_S", 128);
+
+    /// <summary>I2_S as ARM builds of bitnet.cpp have written it since November 2025.</summary>
+    public static TernaryType I2SArm { get; } = new I2SInterleavedType("I2_S_ARM", 64);
+
+    /// <summary>I2_S as x86 builds of bitnet.cpp without ACT_PARALLEL write it.</summary>
+    public static TernaryType I2SFourRow { get; } = new I2SFourRowType();
+
+    public static TensorType Q1_0 { get; } = new Q1_0Type();
+
+    public static TensorType Q2_0 { get; } = new Q2_0Type("Q2_0", 64);
+
+    /// <summary>Q2_0 as early ternary Bonsai files have it: groups of 128 under the same id.</summary>
+    public static TensorType Q2_0_G128 { get; } = new Q2_0Type("Q2_0_G128", 128);
+
+    public static TernaryType IQ1_BN { get; } = new IQ1_BNType();
+
+    public static TernaryType IQ2_BN { get; } = new IQ2_BNType();
+
+    /// <summary>
+    /// Every tensor type that Tern recognises in a file. No two have both the same id and the same byte count, which is what tells them apart.
+    /// </summary>
+    public static IReadOnlyList<TensorType> All { get; } =
+    [
+        F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q6_K, TQ1_0, TQ2_0, I2S, Q1_0, Q2_0, Q2_0_G128, IQ1_BN, IQ2_BN,
+    ];
+
+    /// <summary>The three arrangements that share I2_S's id and size. Nothing in a file tells them apart; the first is assumed unless the user says otherwise.</summary>
+    public static IReadOnlyList<TernaryType> I2SLayouts { get; } = [I2S, I2SArm, I2SFourRow];
+
+    /// <summary>Checks the lengths of an encoding and returns its rows.</summary>
+    private protected long RowsToEncode(ReadOnlySpan<float> source, long columns, ReadOnlySpan<byte> destination)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(columns, 1);
+        (long rows, long rest) = Math.DivRem(source.Length, columns);
+        if (rest != 0 || !FitsShape((UInt128)columns, (UInt128)rows))
+            throw new ArgumentException($"{source.Length} weights in rows of {columns} are no {Name} tensor", nameof(columns));
+        if ((UInt128)destination.Length != ByteCount((UInt128)columns, (UInt128)rows))
+            throw new ArgumentException($"{Name} needs {ByteCount((UInt128)columns, (UInt128)rows)} bytes, not {destination.Length}", nameof(destination));
+        return rows;
+    }
 }

@@ -1,0 +1,64 @@
+using System.Runtime.Intrinsics;
+
+namespace Tern.Numerics;
+
+/// <summary>
+/// I2_S with interleaved groups: the flat sequence of weights, row after row, in groups of G weights in G/4 bytes.
+/// <code>
+///   group 128 (canonical), byte p in 0..31:   7 6 = w[p]   5 4 = w[32 + p]   3 2 = w[64 + p]   1 0 = w[96 + p]
+///   group 64 (ARM builds), byte p in 0..15:   7 6 = w[p]   5 4 = w[16 + p]   3 2 = w[32 + p]   1 0 = w[48 + p]
+/// </code>
+/// Groups count from the start of the tensor: where columns are no multiple of G, a group holds the end of one row and the start of the next.
+/// <code>
+///   columns = 192, G = 128    [ group 0      ][ group 1      ][ group 2      ]
+///                             [ row 0               ][ row 1                ]
+/// </code>
+/// </summary>
+internal sealed class I2SInterleavedType(string name, int group) : I2SType
+{
+    public override string Name => name;
+
+    public override int BlockSize => group;
+
+    public override int BlockBytes => group / 4;
+
+    public override bool FitsShape(UInt128 columns, UInt128 rows) => columns * rows % (UInt128)group == 0;
+
+    public override void DecodeCodes(Tensor tensor, long row, Span<sbyte> codes)
+    {
+        Span<sbyte> whole = stackalloc sbyte[group];
+        long start = row * tensor.Columns, end = start + tensor.Columns;
+        for (long first = start - (start % group); first < end; first += group)
+        {
+            ReadOnlySpan<byte> bytes = tensor.Bytes(first / 4, BlockBytes);
+            if (first >= start && first + group <= end)
+            {
+                DecodeGroup(bytes, codes.Slice((int)(first - start), group));
+                continue;
+            }
+
+            DecodeGroup(bytes, whole);
+            long from = Math.Max(first, start), to = Math.Min(first + group, end);
+            whole[(int)(from - first)..(int)(to - first)].CopyTo(codes[(int)(from - start)..]);
+        }
+    }
+
+    private protected override (long Byte, int Shift) Place(long i, long columns)
+    {
+        int inGroup = (int)(i % group);
+        return ((i / group * BlockBytes) + (inGroup % BlockBytes), 6 - (inGroup / BlockBytes * 2));
+    }
+
+    private static void DecodeGroup(ReadOnlySpan<byte> bytes, Span<sbyte> codes)
+    {
+        for (int p = 0; p < bytes.Length; p += 16)
+        {
+            Vector128<byte> packed = Vector128.Create(bytes[p..]);
+            for (int quarter = 0; quarter < 4; quarter++)
+            {
+                Vector128<byte> code = (packed >> (6 - (2 * quarter))) & Vector128.Create((byte)3);
+                (code.AsSByte() - Vector128<sbyte>.One).CopyTo(codes[((quarter * bytes.Length) + p)..]);
+            }
+        }
+    }
+}
