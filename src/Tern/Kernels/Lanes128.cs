@@ -135,6 +135,10 @@ internal readonly unsafe struct Lanes128 : ILanes<Lanes128>
     public static Vector128<float> Max(Vector128<float> left, Vector128<float> right) =>
         Vector128.ConditionalSelect(Vector128.GreaterThan(left, right), left, right);
 
+    /// <summary>Eight floats to binary16, half to even: the same bits as <see cref="LanesScalar.ToHalf"/>.</summary>
+    public static void ToHalf(float* source, ushort* destination) =>
+        Vector128.Narrow(ToHalf(Vector128.Load(source)), ToHalf(Vector128.Load(source + 4))).Store(destination);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> Min(Vector128<float> left, Vector128<float> right) =>
         Vector128.ConditionalSelect(Vector128.LessThan(left, right), left, right);
@@ -150,6 +154,27 @@ internal readonly unsafe struct Lanes128 : ILanes<Lanes128>
             subnormal.AsSingle(),
             Vector128.FusedMultiplyAdd(shifted, Vector128.Create(Lanes.HalfSubnormalScale), offset),
             shifted * Vector128.Create(Lanes.HalfNormalScale));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> ToHalf(Vector128<float> value)
+    {
+        Vector128<uint> sign = value.AsUInt32() & Vector128.Create(0x80000000u);
+        Vector128<uint> magnitude = value.AsUInt32() ^ sign;
+
+        // Normal: the exponent moves by 15 - 127, and 0xFFF plus the bit that stays last rounds half to even; a carry grows the exponent.
+        Vector128<uint> last = (magnitude >> Lanes.HalfShift) & Vector128<uint>.One;
+        Vector128<uint> normal = (magnitude + Vector128.Create(unchecked((uint)((15 - 127) << 23) + 0xFFF)) + last) >> Lanes.HalfShift;
+
+        // Subnormal: adding 0.5, whose last bit is 2^-24, lets the float unit round.
+        Vector128<uint> subnormal = (magnitude.AsSingle() + Vector128.Create(0.5f)).AsUInt32() - Vector128.Create(0x3F000000u);
+
+        Vector128<uint> infinity = Vector128.Create(0x7C00u);
+        Vector128<uint> nan = Vector128.Create(0x7E00u);
+        Vector128<uint> half = Vector128.ConditionalSelect(Vector128.LessThan(magnitude, Vector128.Create(113u << 23)), subnormal, normal);
+        half = Vector128.ConditionalSelect(Vector128.GreaterThanOrEqual(magnitude, Vector128.Create(143u << 23)), infinity, half);
+        half = Vector128.ConditionalSelect(Vector128.GreaterThan(magnitude, Vector128.Create(255u << 23)), nan, half);
+        return half | (sign >> 16);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

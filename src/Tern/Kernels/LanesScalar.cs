@@ -150,4 +150,9 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
                 value[i] = value[i] > value[i + step] ? value[i] : value[i + step];
         return value[0];
     }
+
+    /// <summary>A float rounded to binary16, half to even; every NaN becomes the quiet one with its sign.</summary>
+    public static ushort ToHalf(float value) => float.IsNaN(value)
+        ? (ushort)(((BitConverter.SingleToUInt32Bits(value) >> 16) & 0x8000) | 0x7E00)
+        : BitConverter.HalfToUInt16Bits((Half)value);
 }
