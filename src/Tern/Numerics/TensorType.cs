@@ -54,4 +54,23 @@ internal abstract class TensorType
 
     /// <summary>Every tensor type that Tern reads.</summary>
     public static IReadOnlyList<TensorType> All { get; } = [];
+
+    public static TensorType F32 { get; } = new Placeholder("F32", 0, 4);
+
+    public static TensorType F16 { get; } = new Placeholder("F16", 1, 2);
+
+    public static TensorType BF16 { get; } = new Placeholder("BF16", 30, 2);
+
+    private sealed class Placeholder(string name, int id, int bytes) : TensorType
+    {
+        public override string Name => name;
+
+        public override int GgufId => id;
+
+        public override int BlockSize => 1;
+
+        public override int BlockBytes => bytes;
+
+        public override void DecodeRow(Tensor tensor, long row, Span<float> destination) => throw new NotSupportedException(name);
+    }
 }
