@@ -25,11 +25,17 @@ internal unsafe struct MatMulProblem
     /// <summary>Bytes from one weight row to the next.</summary>
     public long RowBytes;
 
-    /// <summary>[rows] scale of each row in ternary layouts; null elsewhere.</summary>
+    /// <summary>[rows] scale of each row in the ternary layout; [rows, groups] in the grouped one; null elsewhere.</summary>
     public float* RowScales;
+
+    /// <summary>Columns that share a scale in the grouped ternary layout, a multiple of 128; the last group may be shorter.</summary>
+    public int ScaleColumns;
 
     /// <summary>The source tensor, for rows that decode through <see cref="TensorType.DecodeRow"/>; a GCHandle's IntPtr, or 0.</summary>
     public nint Tensor;
+
+    /// <summary>[Columns] floats of the worker that runs the rows, for rows that decode; null elsewhere.</summary>
+    public float* Scratch;
 
     /// <summary>Input features K.</summary>
     public int Columns;
@@ -47,7 +53,7 @@ internal unsafe struct MatMulProblem
 
     public int CodeStride;
 
-    /// <summary>Int8PerToken: [tokens] the multiplier s. Int8PerBlock: [tokens, BlockStride] the value max/127 of one code step.</summary>
+    /// <summary>Int8PerToken: [tokens] the multiplier s (0 when the token is not finite). Int8PerBlock: [tokens, BlockStride] the value max/127 of one code step.</summary>
     public float* Scales;
 
     /// <summary>Int8PerToken: [tokens] Σ codes. Int8PerBlock: [tokens, BlockStride] Σ codes of the block.</summary>

@@ -9,7 +9,7 @@ internal sealed class WeightLayout
 
     public string Name { get; }
 
-    /// <summary>The tensor type whose file bytes this layout is, or null for the ternary working layout.</summary>
+    /// <summary>The tensor type whose file bytes this layout is, or null for the working layouts below.</summary>
     public TensorType? Native { get; }
 
     /// <summary>
@@ -17,6 +17,12 @@ internal sealed class WeightLayout
     /// 3-2 = w[64+p], 1-0 = w[96+p]; code - 1 = weight), rows padded with code 1 (zero) to whole blocks, one float32 scale per row.
     /// </summary>
     public static WeightLayout Ternary { get; } = new("ternary", null);
+
+    /// <summary>The codes of <see cref="Ternary"/> with a float32 scale per group of columns, for files whose scales differ inside a row.</summary>
+    public static WeightLayout TernaryGroups { get; } = new("ternary-groups", null);
+
+    /// <summary>Any type that is not ternary, read through <see cref="TensorType.DecodeRow"/>.</summary>
+    public static WeightLayout Decoded { get; } = new("decoded", null);
 
     /// <summary>The layout that is the file's own bytes of <paramref name="type"/>.</summary>
     public static WeightLayout Of(TensorType type) => new(type.Name, type);

@@ -1,6 +1,3 @@
-using System.Runtime.Intrinsics.Arm;
-using System.Runtime.Intrinsics.X86;
-
 namespace Tern.Machine;
 
 /// <summary>The instruction sets that kernel rows ask for; a row fits when all its flags are available.</summary>
@@ -27,29 +24,4 @@ internal enum Isa
 
     /// <summary>ARM dot product (SDOT).</summary>
     Dp = 32,
-}
-
-/// <summary>What this processor offers to this process.</summary>
-internal static class Cpu
-{
-    /// <summary>All instruction sets that are present and not switched off.</summary>
-    public static Isa Available { get; } = Detect();
-
-    private static Isa Detect()
-    {
-        var isa = Isa.None;
-        if (Avx2.IsSupported && Fma.IsSupported)
-            isa |= Isa.Avx2;
-        if (AvxVnni.IsSupported)
-            isa |= Isa.AvxVnni;
-        if (Avx512F.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported && Avx512BW.VL.IsSupported)
-            isa |= Isa.Avx512;
-        if (Avx512Vbmi.IsSupported)
-            isa |= Isa.Avx512Vbmi;
-        if (AdvSimd.Arm64.IsSupported)
-            isa |= Isa.AdvSimd;
-        if (Dp.Arm64.IsSupported)
-            isa |= Isa.Dp;
-        return isa;
-    }
 }

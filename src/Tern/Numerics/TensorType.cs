@@ -45,6 +45,9 @@ internal abstract class TensorType
     /// <param name="codes">At least tensor.Columns long.</param>
     public virtual void DecodeCodes(Tensor tensor, long row, Span<sbyte> codes) => throw new NotSupportedException($"{Name} is not ternary");
 
+    /// <summary>The byte offset inside the tensor of the first scale that is NaN or infinite, or -1.</summary>
+    public virtual long FindBadScale(Tensor tensor) => -1;
+
     /// <summary>Encodes a whole matrix. Only when <see cref="CanEncode"/>.</summary>
     /// <param name="source">[rows, columns] row-major.</param>
     /// <param name="columns">Columns, a size that fits the type.</param>
