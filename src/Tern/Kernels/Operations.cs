@@ -111,10 +111,3 @@ internal sealed unsafe class Operations
     /// <summary>The index of the largest element, the lowest on ties; NaN never wins; 0 when there is nothing to choose.</summary>
     public int ArgMax(float* x, int count) => _argMax(x, count);
 }
-
-/// <summary>Cosines and sines of rotary angles.</summary>
-internal static unsafe class RopeTable
-{
-    /// <summary>Writes [pairs] cosines, then [pairs] sines of position · frequency, times the magnitude.</summary>
-    public static void Fill(ReadOnlySpan<double> frequencies, double magnitude, int position, float* cosSin) => throw new NotSupportedException();
-}

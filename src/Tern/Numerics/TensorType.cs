@@ -55,12 +55,6 @@ internal abstract class TensorType
     public virtual void Encode(ReadOnlySpan<float> source, long columns, Span<byte> destination) =>
         throw new NotSupportedException($"{Name} is not written by Tern");
 
-    /// <summary>
-    /// The byte offset of the first scale that is infinite or not a number, or -1. One such scale poisons every logit, so loaders refuse it.
-    /// </summary>
-    /// <param name="tensor">A tensor of this type.</param>
-    public virtual long FindBadScale(Tensor tensor) => -1;
-
     public static TensorType F32 { get; } = new F32Type();
 
     public static TensorType F16 { get; } = new F16Type();
