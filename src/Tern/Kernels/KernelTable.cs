@@ -20,6 +20,9 @@ internal sealed record KernelChoice(Isa Allowed, string? Row)
     /// <summary>Everything this processor offers.</summary>
     public static KernelChoice Best { get; } = new(Cpu.Available, null);
 
+    /// <summary>The families that this processor can run, plainest first.</summary>
+    public static IEnumerable<string> Families => s_families.Where(f => (f.Needs & ~Cpu.Available) == 0).Select(f => f.Name);
+
     /// <summary>Reads a family or row name; null or empty is <see cref="Best"/>.</summary>
     /// <exception cref="TernException">Unknown name (the known ones are listed) or one that this processor cannot run.</exception>
     public static KernelChoice Parse(string? name)

@@ -41,7 +41,7 @@ public sealed class GoldenTests
         {
             int[] expected = Integers(prompt.GetProperty("greedy"));
             int stable = prompt.GetProperty("greedy_stable_prefix").GetInt32();
-            LogitProbe.Result result = LogitProbe.Run(model, Integers(prompt.GetProperty("ids")), new LogitProbe.Options { Greedy = expected.Length });
+            LogitReport result = Probe(model, prompt, greedy: expected.Length);
             Assert.Equal(expected[..stable], result.Greedy[..stable]);
         }
     }
@@ -53,7 +53,9 @@ public sealed class GoldenTests
         using Model model = Model.Load(Goldens.File(name), new ModelOptions());
         foreach (JsonElement prompt in Goldens.Expected(name).GetProperty("prompts").EnumerateArray())
         {
-            float[] actual = EmbeddingProbe.Run(model, Integers(prompt.GetProperty("ids")));
+            int[] ids = Integers(prompt.GetProperty("ids"));
+            using var probe = new EmbeddingProbe(model, ids.Length);
+            float[] actual = probe.Run(ids, CancellationToken.None);
             double[] expected = Doubles(prompt.GetProperty("embedding"));
             double worst = expected.Zip(actual, (e, a) => Math.Abs(e - a)).Max();
             double cosine = expected.Zip(actual, (e, a) => e * a).Sum();
@@ -74,8 +76,7 @@ public sealed class GoldenTests
         using Model second = Model.Load(Goldens.File(name), new ModelOptions());
         foreach (JsonElement prompt in Goldens.Expected(name).GetProperty("prompts").EnumerateArray())
         {
-            int[] ids = Integers(prompt.GetProperty("ids"));
-            Assert.Equal(LogitProbe.Run(first, ids, new LogitProbe.Options()).Logits, LogitProbe.Run(second, ids, new LogitProbe.Options()).Logits);
+            Assert.Equal(Probe(first, prompt).Logits, Probe(second, prompt).Logits);
         }
     }
 
@@ -87,7 +88,7 @@ public sealed class GoldenTests
         foreach (JsonElement prompt in Goldens.Expected(name).GetProperty("prompts").EnumerateArray())
         {
             double[] expected = Doubles(prompt.GetProperty("logits_last"));
-            LogitProbe.Result result = LogitProbe.Run(model, Integers(prompt.GetProperty("ids")), new LogitProbe.Options { KvType = KvType.F16 });
+            LogitReport result = Probe(model, prompt, kvType: KvType.F16);
             AssertLoose(name, expected, result.Logits, prompt);
             if (!IsTernary(name))
                 Assert.True(Worst(expected, result.Logits) <= 0.03, $"{name}: {Worst(expected, result.Logits):g3}");
@@ -99,7 +100,7 @@ public sealed class GoldenTests
         using Model model = Model.Load(Goldens.File(name), new ModelOptions { FloatActivations = floatActivations });
         foreach (JsonElement prompt in Goldens.Expected(name).GetProperty("prompts").EnumerateArray())
         {
-            LogitProbe.Result result = LogitProbe.Run(model, Integers(prompt.GetProperty("ids")), new LogitProbe.Options());
+            LogitReport result = Probe(model, prompt);
             double[] expected = Doubles(prompt.GetProperty("logits_last"));
             bool strict = !loose && (allStrict || (prompt.TryGetProperty("strict", out JsonElement s) && s.GetBoolean()));
             double logLikelihood = prompt.GetProperty("loglik").GetDouble();
@@ -117,15 +118,22 @@ public sealed class GoldenTests
         }
     }
 
+    private static LogitReport Probe(Model model, JsonElement prompt, int greedy = 0, KvType kvType = KvType.F32)
+    {
+        int[] ids = Integers(prompt.GetProperty("ids"));
+        using var probe = new LogitProbe(model, ids.Length + greedy, SequenceRunner.ChunkMax, kvType);
+        return probe.Run(ids, greedy, CancellationToken.None);
+    }
+
     /// <summary>All top-five ids wherever the reference's gaps exceed 1e-3.</summary>
-    private static void AssertTop(string name, JsonElement prompt, LogitProbe.Result result)
+    private static void AssertTop(string name, JsonElement prompt, LogitReport result)
     {
         int position = 0;
         foreach (JsonElement row in prompt.GetProperty("top5").EnumerateArray())
         {
             (int Id, double Logit)[] expected = [.. row.EnumerateArray().Select(e => (e[0].GetInt32(), e[1].GetDouble()))];
             for (int i = 0; i + 1 < expected.Length && expected[i].Logit - expected[i + 1].Logit > 1e-3; i++)
-                Assert.True(expected[i].Id == result.Top[position][i].Id, $"{name}: position {position}, place {i}");
+                Assert.True(expected[i].Id == result.Top[position].Ids[i], $"{name}: position {position}, place {i}");
             position++;
         }
     }
