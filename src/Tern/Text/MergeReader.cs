@@ -1,0 +1,68 @@
+using System.Globalization;
+using Tern.Files;
+
+namespace Tern.Text;
+
+/// <summary>Reads <c>tokenizer.ggml.merges</c>: strings "left right" in the order of their rank, both parts spelled in <see cref="ByteAlphabet"/>.</summary>
+internal static class MergeReader
+{
+    private const string Key = "tokenizer.ggml.merges";
+
+    /// <summary>Resolves the merges to ids. Those whose parts or result are no tokens can never apply and are left out with one warning.</summary>
+    /// <exception cref="TernException">The key is missing, is no array of strings, or holds a merge without two parts.</exception>
+    public static MergeTable Read(Metadata metadata, Vocabulary vocabulary, Action<string> warn)
+    {
+        StringTable merges = metadata.Strings(Key)
+            ?? throw metadata.Missing(Key, "a byte-pair tokenizer cannot work without merges, convert the model again with its tokenizer");
+        var table = new MergeTable(merges.Count);
+        int unusable = 0;
+        int example = -1;
+        Span<byte> both = new byte[2 * Vocabulary.TokenBytesMax];
+        for (int rank = 0; rank < merges.Count; rank++)
+        {
+            ReadOnlySpan<byte> merge = merges[rank];
+
+            // The first character belongs to the left part whatever it is.
+            int space = merge.Length == 0 ? -1 : merge[1..].IndexOf((byte)' ') + 1;
+            if (space <= 0 || space == merge.Length - 1)
+            {
+                throw metadata.Semantic(
+                    metadata.Find(Key)!,
+                    string.Create(CultureInfo.InvariantCulture, $"merge {rank} is not two tokens with a space between them"));
+            }
+
+            if (!TryResolve(vocabulary, merge[..space], merge[(space + 1)..], both, out int left, out int right, out int merged))
+            {
+                unusable++;
+                example = example < 0 ? rank : example;
+                continue;
+            }
+
+            table.Add(left, right, rank, merged);
+        }
+
+        if (unusable > 0)
+        {
+            warn(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{metadata.Path}: key '{Key}': {unusable} merges, the first at index {example}, name parts or results that are no tokens; they are ignored"));
+        }
+
+        return table;
+    }
+
+    private static bool TryResolve(
+        Vocabulary vocabulary, ReadOnlySpan<byte> leftSpelling, ReadOnlySpan<byte> rightSpelling, Span<byte> both, out int left, out int right, out int merged)
+    {
+        left = right = merged = -1;
+        if (leftSpelling.Length > Vocabulary.TokenBytesMax || rightSpelling.Length > Vocabulary.TokenBytesMax)
+            return false;
+        if (!ByteAlphabet.TryDecode(leftSpelling, both, out int leftBytes) || !ByteAlphabet.TryDecode(rightSpelling, both[leftBytes..], out int rightBytes))
+            return false;
+
+        left = vocabulary.Table.Find(both[..leftBytes]);
+        right = vocabulary.Table.Find(both.Slice(leftBytes, rightBytes));
+        merged = vocabulary.Table.Find(both[..(leftBytes + rightBytes)]);
+        return (left | right | merged) >= 0;
+    }
+}
