@@ -1,171 +1,185 @@
+using Tern.Generation;
+using Tern.Kernels;
+using Tern.Models;
+using Tern.Text.Templates;
+
 namespace Tern;
-
-/// <summary>Who says a message of a chat.</summary>
-public enum Role
-{
-    /// <summary>Instructions that stand above the conversation.</summary>
-    System,
-
-    /// <summary>The person.</summary>
-    User,
-
-    /// <summary>The model.</summary>
-    Assistant,
-
-    /// <summary>The result of a tool.</summary>
-    Tool,
-}
-
-/// <summary>One message of a chat.</summary>
-/// <param name="Role">Who says it.</param>
-/// <param name="Content">The text.</param>
-public sealed record Message(Role Role, string Content);
-
-/// <summary>Why an answer ended.</summary>
-public enum FinishReason
-{
-    /// <summary>The model ended its turn, or a stop string appeared.</summary>
-    Stop,
-
-    /// <summary>The token limit or the end of the context was reached.</summary>
-    Length,
-}
-
-/// <summary>How to load a model.</summary>
-public sealed record LoadOptions
-{
-    /// <summary>Worker threads; 0 means one per core that the process may use.</summary>
-    public int Threads { get; init; }
-
-    /// <summary>Most tokens of prompt and answer together; 0 means what the model was trained for, at most 4096.</summary>
-    public int ContextLength { get; init; }
-
-    /// <summary>A kernel family or row, such as <c>scalar</c> or <c>avx2</c>; null means the best for this processor, or TERN_KERNEL.</summary>
-    public string? Kernel { get; init; }
-
-    /// <summary>Requests that may run at the same time and share the model.</summary>
-    public int ParallelRequests { get; init; } = 4;
-}
-
-/// <summary>How to generate.</summary>
-public sealed record GenerationOptions
-{
-    /// <summary>Most tokens to generate; 0 means until the context is full.</summary>
-    public int MaxTokens { get; init; }
-
-    /// <summary>0 is greedy.</summary>
-    public float Temperature { get; init; } = 0.8f;
-
-    /// <summary>Keep the k most likely tokens; 0 keeps all.</summary>
-    public int TopK { get; init; } = 40;
-
-    /// <summary>Keep the smallest set of tokens with this total probability.</summary>
-    public float TopP { get; init; } = 0.95f;
-
-    /// <summary>Drop tokens less likely than this fraction of the most likely one.</summary>
-    public float MinP { get; init; } = 0.05f;
-
-    /// <summary>Locally typical sampling (Meister et al. 2022): total probability kept; 1 is off.</summary>
-    public float TypicalP { get; init; } = 1;
-
-    /// <summary>Divides positive logits of repeated tokens (CTRL paper); 1 is off.</summary>
-    public float RepeatPenalty { get; init; } = 1;
-
-    /// <summary>Tokens that the penalties look back on.</summary>
-    public int RepeatLastN { get; init; } = 64;
-
-    /// <summary>Subtracted per occurrence of a token.</summary>
-    public float FrequencyPenalty { get; init; }
-
-    /// <summary>Subtracted once for a token that occurred.</summary>
-    public float PresencePenalty { get; init; }
-
-    /// <summary>DRY ("don't repeat yourself") strength; 0 is off.</summary>
-    public float DryMultiplier { get; init; }
-
-    /// <summary>DRY: base of the growth with the length of the repeated sequence.</summary>
-    public float DryBase { get; init; } = 1.75f;
-
-    /// <summary>DRY: repeated sequences up to this length are free.</summary>
-    public int DryAllowedLength { get; init; } = 2;
-
-    /// <summary>DRY: tokens that are looked back on; -1 is the whole context.</summary>
-    public int DryPenaltyLastN { get; init; } = -1;
-
-    /// <summary>DRY: strings at which matching stops.</summary>
-    public IReadOnlyList<string> DrySequenceBreakers { get; init; } = ["\n", ":", "\"", "*"];
-
-    /// <summary>Added to the logits of single tokens.</summary>
-    public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
-
-    /// <summary>Seed of this request; null draws one.</summary>
-    public ulong? Seed { get; init; }
-
-    /// <summary>Texts that end the answer; they are not part of it.</summary>
-    public IReadOnlyList<string> Stop { get; init; } = [];
-
-    /// <summary>Go on after end-of-sequence tokens.</summary>
-    public bool IgnoreEos { get; init; }
-}
-
-/// <summary>Counts and times of one request.</summary>
-/// <param name="PromptTokens">Tokens of the prompt.</param>
-/// <param name="CachedTokens">Those of them that were found in the cache.</param>
-/// <param name="GeneratedTokens">Tokens generated.</param>
-/// <param name="PromptTime">From submission to the first token.</param>
-/// <param name="GenerationTime">From the first token to the last.</param>
-public sealed record Usage(int PromptTokens, int CachedTokens, int GeneratedTokens, TimeSpan PromptTime, TimeSpan GenerationTime);
-
-/// <summary>A piece of an answer while it is made; the last one carries the reason and the usage.</summary>
-/// <param name="Text">New text, whole characters only; may be empty.</param>
-/// <param name="FinishReason">Set on the last piece.</param>
-/// <param name="Usage">Set on the last piece.</param>
-public sealed record Chunk(string Text, FinishReason? FinishReason = null, Usage? Usage = null);
 
 /// <summary>A language model on this computer's processor: load it, ask it, stream the answer. Safe for use by many threads.</summary>
 public sealed class LanguageModel : IDisposable
 {
-    private LanguageModel()
+    /// <summary>The context when the caller names none; trained lengths of 100,000 and more would take all memory.</summary>
+    private const int DefaultContextMax = 4096;
+
+    /// <summary>Most tokens in one forward pass: large enough to use the weights well, small enough to cancel within a moment.</summary>
+    private const int BatchTokens = 256;
+
+    private readonly Model _model;
+    private readonly KvCache _cache;
+    private readonly Transformer _transformer;
+    private readonly Engine _engine;
+    private readonly ChatTemplate? _template;
+    private bool _disposed;
+
+    private LanguageModel(Model model, LoadOptions options)
     {
+        var warnings = new List<string>(model.Warnings);
+        ContextLength = options.ContextLength > 0 ? options.ContextLength : Math.Min(model.Spec.ContextLength, DefaultContextMax);
+        if (ContextLength > model.Spec.ContextLength)
+            warnings.Add($"the context of {ContextLength} tokens is longer than the {model.Spec.ContextLength} that the model was trained for");
+
+        // Every request that runs has room for a whole context, so that running ones need not push each other out.
+        int pages = Sequence.PagesFor(ContextLength) * options.ParallelRequests;
+        int batchTokens = Math.Max(BatchTokens, options.ParallelRequests);
+        _model = model;
+        _template = ChatTemplate.From(model.Metadata, model.Tokenizer, warnings.Add);
+        _cache = new KvCache(model.Spec, KvType.F16, pages);
+        _transformer = new Transformer(model, _cache, batchTokens, options.ParallelRequests, ContextLength);
+        _engine = new Engine(_transformer.Forward, Vocabulary.From(model.Tokenizer, model.Spec.VocabularySize), new EngineLimits
+        {
+            ContextLength = ContextLength,
+            Pages = pages,
+            ParallelRequests = options.ParallelRequests,
+            QueuedRequests = options.QueuedRequests,
+            BatchTokens = batchTokens,
+            OutputWidth = model.Spec.IsEmbedding ? model.Spec.HiddenSize : model.Spec.VocabularySize,
+        });
+        Warnings = warnings;
     }
 
     /// <summary>One line each: what was assumed or repaired at load.</summary>
-    public IReadOnlyList<string> Warnings => throw new NotSupportedException();
+    public IReadOnlyList<string> Warnings { get; }
 
-    /// <summary>Loads a model file.</summary>
+    /// <summary>The architecture as the file names it, such as <c>bitnet-b1.58</c>.</summary>
+    public string Architecture => _model.Spec.Architecture;
+
+    /// <summary>Most tokens of a prompt and its answer.</summary>
+    public int ContextLength { get; }
+
+    /// <summary>Number of tokens that the model knows.</summary>
+    public int VocabularySize => _model.Spec.VocabularySize;
+
+    /// <summary>Whether the file says how a chat is written, so that <see cref="ChatAsync"/> works.</summary>
+    public bool HasChatTemplate => _template is not null;
+
+    /// <summary>Whether the model gives embeddings instead of text.</summary>
+    public bool IsEmbedding => _model.Spec.IsEmbedding;
+
+    /// <summary>What the engine has done and holds.</summary>
+    public EngineStatistics Statistics => _engine.Statistics;
+
+    /// <summary>
+    /// Loads a model file. Memory for keys and values is taken here, for <see cref="LoadOptions.ParallelRequests"/> whole contexts, in pages
+    /// of 32 tokens; after that, generating takes none.
+    /// </summary>
     /// <param name="path">A GGUF file (of a split one, the first part).</param>
     /// <param name="options">How to load it.</param>
-    /// <exception cref="TernException">Missing, malformed or unsupported file.</exception>
-    public static LanguageModel Load(string path, LoadOptions? options = null) => throw new NotSupportedException();
+    /// <exception cref="TernException">Missing, malformed or unsupported file, or an option out of its range.</exception>
+    public static LanguageModel Load(string path, LoadOptions? options = null)
+    {
+        options ??= new LoadOptions();
+        options.Validate();
+        var model = Model.Load(path, new ModelOptions { Threads = options.Threads, Kernels = KernelChoice.Parse(options.Kernel) });
+        try
+        {
+            return new LanguageModel(model, options);
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
 
     /// <summary>Continues a text.</summary>
-    /// <param name="prompt">The text.</param>
+    /// <param name="prompt">The text; control tokens in it are read as plain characters.</param>
     /// <param name="options">How to generate.</param>
     /// <param name="cancellationToken">Ends the request within one step.</param>
-    public IAsyncEnumerable<Chunk> CompleteAsync(string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    /// <returns>The answer, made when it is enumerated; leaving the enumeration early ends the request.</returns>
+    /// <exception cref="TernException">An option is out of its range, the prompt is too long, or too many requests wait.</exception>
+    public IAsyncEnumerable<Chunk> CompleteAsync(string prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        return Generate(_model.Tokenizer.Encode(prompt), options, cancellationToken);
+    }
 
     /// <summary>Answers a chat, with the model's own template.</summary>
     /// <param name="messages">The chat so far.</param>
     /// <param name="options">How to generate.</param>
     /// <param name="cancellationToken">Ends the request within one step.</param>
-    public IAsyncEnumerable<Chunk> ChatAsync(IReadOnlyList<Message> messages, GenerationOptions? options = null, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    /// <returns>The answer, made when it is enumerated; leaving the enumeration early ends the request.</returns>
+    /// <exception cref="TernException">The model has no chat template or it refuses the chat; else as <see cref="CompleteAsync"/>.</exception>
+    public IAsyncEnumerable<Chunk> ChatAsync(IReadOnlyList<Message> messages, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(messages);
+        if (_template is null)
+            throw new TernException(ErrorKind.Request, "the model has no chat template; use CompleteAsync with the text that it expects");
+        string prompt = _template.Render(messages);
+
+        // The template wrote the control tokens, the one that begins a text included.
+        return Generate(_model.Tokenizer.Encode(prompt, addSpecial: false, parseSpecial: true), options, cancellationToken);
+    }
 
     /// <summary>The embedding of a text, L2 normalised. Only embedding models have one.</summary>
     /// <param name="text">The text.</param>
     /// <param name="cancellationToken">Ends the request within one step.</param>
-    public Task<float[]> EmbedAsync(string text, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    /// <exception cref="TernException">The model is not an embedding model, the text is too long, or too many requests wait.</exception>
+    public Task<float[]> EmbedAsync(string text, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (!IsEmbedding)
+            throw new TernException(ErrorKind.Request, $"the model ({Architecture}) writes text; EmbedAsync needs an embedding model");
+        int[] ids = _model.Tokenizer.Encode(text);
+        int eos = _model.Tokenizer.Eos;
+
+        // The last token's state is the embedding, and these models are trained to put it on the end-of-sequence token.
+        if (eos >= 0 && (ids.Length == 0 || ids[^1] != eos))
+            ids = [.. ids, eos];
+        return _engine.EmbedAsync(ids, cancellationToken);
+    }
 
     /// <summary>Token ids of a text.</summary>
     /// <param name="text">The text.</param>
     /// <param name="addSpecial">Add begin and end tokens where the model wants them.</param>
-    public IReadOnlyList<int> Tokenize(string text, bool addSpecial = true) => throw new NotSupportedException();
+    public IReadOnlyList<int> Tokenize(string text, bool addSpecial = true)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return _model.Tokenizer.Encode(text, addSpecial);
+    }
 
     /// <summary>Text of token ids.</summary>
     /// <param name="tokens">Ids.</param>
-    public string Detokenize(IReadOnlyList<int> tokens) => throw new NotSupportedException();
+    /// <exception cref="TernException">An id is not in the vocabulary.</exception>
+    public string Detokenize(IReadOnlyList<int> tokens)
+    {
+        ArgumentNullException.ThrowIfNull(tokens);
+        int count = _model.Tokenizer.Count;
+        foreach (int id in tokens)
+            if (id < 0 || id >= count)
+                throw new TernException(ErrorKind.Request, $"token {id} is not in the vocabulary, must be in [0, {count - 1}]");
+        return _model.Tokenizer.Decode(tokens.ToArray());
+    }
 
-    /// <inheritdoc/>
+    /// <summary>Ends all requests and frees the memory.</summary>
     public void Dispose()
     {
+        if (_disposed)
+            return;
+        _disposed = true;
+        _engine.Dispose();
+        _transformer.Dispose();
+        _cache.Dispose();
+        _model.Dispose();
+    }
+
+    private IAsyncEnumerable<Chunk> Generate(int[] prompt, GenerationOptions? options, CancellationToken cancellationToken)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (IsEmbedding)
+            throw new TernException(ErrorKind.Request, $"the model ({Architecture}) gives embeddings, not text; use EmbedAsync");
+        options ??= new GenerationOptions();
+        options.Validate(VocabularySize);
+        return _engine.GenerateAsync(prompt, options, cancellationToken);
     }
 }

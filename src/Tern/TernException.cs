@@ -23,6 +23,9 @@ public enum ErrorKind
 
     /// <summary>A file or folder is missing or cannot be read.</summary>
     File,
+
+    /// <summary>The engine cannot go on: it met an internal error, or the model was disposed.</summary>
+    Engine,
 }
 
 /// <summary>The one exception that Tern throws for bad input: a single clear sentence that names the place and the remedy.</summary>

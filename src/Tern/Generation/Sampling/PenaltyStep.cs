@@ -1,0 +1,39 @@
+namespace Tern.Generation.Sampling;
+
+/// <summary>
+/// Makes tokens of the last <c>lastCount</c> less likely: the repetition penalty of CTRL (Keskar et al. 2019; divides a positive logit,
+/// multiplies a negative one), then the frequency penalty once per occurrence, then the presence penalty once.
+/// </summary>
+internal sealed class PenaltyStep(int lastCount, float repeat, float frequency, float presence) : SamplerStep
+{
+    private readonly int[] _window = new int[lastCount]; // [lastCount], sorted by id when applied
+
+    public static PenaltyStep? From(GenerationOptions options, int contextLength)
+    {
+        int lastCount = options.RepeatLastN < 0 ? contextLength : Math.Min(options.RepeatLastN, contextLength);
+        bool on = options.RepeatPenalty != 1 || options.FrequencyPenalty != 0 || options.PresencePenalty != 0;
+        return on && lastCount > 0 ? new(lastCount, options.RepeatPenalty, options.FrequencyPenalty, options.PresencePenalty) : null;
+    }
+
+    public override void Apply(Candidates candidates, ReadOnlySpan<int> history)
+    {
+        Span<int> window = _window.AsSpan(0, Math.Min(lastCount, history.Length));
+        history[^window.Length..].CopyTo(window);
+        window.Sort();
+
+        for (int start = 0, end; start < window.Length; start = end)
+        {
+            end = start + 1;
+            while (end < window.Length && window[end] == window[start])
+                end++;
+            int index = candidates.IndexOf(window[start]);
+            if (index < 0)
+                continue;
+            ref float logit = ref candidates.Items[index].Logit;
+            logit = logit > 0 ? logit / repeat : logit * repeat;
+            logit -= (end - start) * frequency + presence;
+        }
+
+        candidates.LogitsChanged();
+    }
+}

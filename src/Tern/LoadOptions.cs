@@ -1,0 +1,30 @@
+namespace Tern;
+
+/// <summary>How to load a model.</summary>
+public sealed record LoadOptions
+{
+    /// <summary>Worker threads; 0 means one per core that the process may use.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Most tokens of prompt and answer together; 0 means what the model was trained for, at most 4096.</summary>
+    public int ContextLength { get; init; }
+
+    /// <summary>A kernel family or row, such as <c>scalar</c> or <c>avx2</c>; null means the best for this processor, or TERN_KERNEL.</summary>
+    public string? Kernel { get; init; }
+
+    /// <summary>Requests that may run at the same time and share the model; each has memory for a whole context.</summary>
+    public int ParallelRequests { get; init; } = 4;
+
+    /// <summary>Requests that may wait for their turn; one more is refused.</summary>
+    public int QueuedRequests { get; init; } = 64;
+
+    /// <summary>Refuses what no model can have.</summary>
+    /// <exception cref="TernException">An option is out of its range.</exception>
+    internal void Validate()
+    {
+        Option.Range(nameof(Threads), Threads, 0, 1024);
+        Option.Range(nameof(ContextLength), ContextLength, 0, 1 << 20);
+        Option.Range(nameof(ParallelRequests), ParallelRequests, 1, 256);
+        Option.Range(nameof(QueuedRequests), QueuedRequests, 0, 65536);
+    }
+}
