@@ -1,0 +1,130 @@
+using System.Runtime.Intrinsics;
+using Tern.Kernels;
+using Tern.Machine;
+
+namespace Tern.Tests.Kernels;
+
+/// <summary>
+/// A ternary matmul with codes and activations of the test's choice, -128 included, which quantization never gives: the row is run
+/// directly, with multiplier 1 and scale 1 unless told otherwise, so that y is the integer sum itself.
+/// </summary>
+internal sealed unsafe class TernaryProblem : IDisposable
+{
+    private readonly int _rows, _columns, _tokens, _codeStride;
+    private readonly NativeBuffer<byte> _weights;
+    private readonly NativeBuffer<sbyte> _codes;
+    private readonly NativeBuffer<float> _multipliers, _scales, _output;
+    private readonly NativeBuffer<int> _sums;
+
+    public TernaryProblem(ReadOnlySpan<sbyte> trits, ReadOnlySpan<sbyte> activations, int rows, int tokens)
+    {
+        (_rows, _columns, _tokens) = (rows, trits.Length / rows, tokens);
+        int blocks = (_columns + 127) / 128;
+        _codeStride = (_columns + 255) / 256 * 256;
+        _weights = new NativeBuffer<byte>(rows * blocks * 32);
+        _codes = new NativeBuffer<sbyte>(tokens * _codeStride);
+        _multipliers = new NativeBuffer<float>(tokens);
+        _scales = new NativeBuffer<float>(rows);
+        _output = new NativeBuffer<float>(tokens * rows);
+        _sums = new NativeBuffer<int>(tokens);
+        _multipliers.Span.Fill(1);
+        _scales.Span.Fill(1);
+        for (int row = 0; row < rows; row++)
+        {
+            sbyte[] padded = new sbyte[blocks * 128];
+            trits.Slice(row * _columns, _columns).CopyTo(padded);
+            I2SByDescription.Pack(padded, 0).AsSpan(0, blocks * 32).CopyTo(_weights.Span[(row * blocks * 32)..]);
+        }
+
+        for (int token = 0; token < tokens; token++)
+        {
+            ReadOnlySpan<sbyte> from = activations.Slice(token * _columns, _columns);
+            from.CopyTo(_codes.Span[(token * _codeStride)..]);
+            foreach (sbyte a in from)
+                _sums.Pointer[token] += a;
+        }
+    }
+
+    public Span<float> Multipliers => _multipliers.Span;
+
+    public Span<float> Scales => _scales.Span;
+
+    /// <summary>[tokens, rows], computed in two pieces, [0, split) and [split, rows).</summary>
+    public float[] Run(delegate*<MatMulProblem*, int, int, void> kernel, int split = 0)
+    {
+        var problem = new MatMulProblem
+        {
+            Weights = _weights.Pointer,
+            RowBytes = (_columns + 127) / 128 * 32,
+            RowScales = _scales.Pointer,
+            ScaleColumns = _columns,
+            Columns = _columns,
+            Tokens = _tokens,
+            Codes = _codes.Pointer,
+            CodeStride = _codeStride,
+            Scales = _multipliers.Pointer,
+            Sums = _sums.Pointer,
+            Output = _output.Pointer,
+            OutputStride = _rows,
+        };
+        _output.Span.Fill(float.NaN);
+        if (split > 0)
+            kernel(&problem, 0, split);
+        kernel(&problem, split, _rows);
+        return _output.Span.ToArray();
+    }
+
+    public void Dispose()
+    {
+        _weights.Dispose();
+        _codes.Dispose();
+        _multipliers.Dispose();
+        _scales.Dispose();
+        _output.Dispose();
+        _sums.Dispose();
+    }
+}
+
+/// <summary>SDOT in plain C#: lets the ARM row's body run anywhere.</summary>
+internal readonly struct EmulatedDotProduct : IArmDotProduct
+{
+    public static Vector128<int> DotAccumulate(Vector128<int> sums, Vector128<sbyte> left, Vector128<sbyte> right)
+    {
+        for (int i = 0; i < 4; i++)
+        {
+            int sum = sums[i];
+            for (int j = 4 * i; j < 4 * i + 4; j++)
+                sum += left[j] * right[j];
+            sums = sums.WithElement(i, sum);
+        }
+
+        return sums;
+    }
+}
+
+/// <summary>The rows of a layout that can run here, and the ARM body on emulated instructions.</summary>
+internal static unsafe class RunnableRows
+{
+    public const string EmulatedArm = "ternary-arm (emulated)";
+    public const string EmulatedArmGroups = "ternary-groups-arm (emulated)";
+
+    public static TheoryData<string> Names(WeightLayout layout)
+    {
+        var names = new TheoryData<string>();
+        foreach (KernelRow row in KernelTable.All)
+            if (row.Layout == layout && KernelChoice.Best.Allows(row))
+                names.Add(row.Name);
+        names.Add(layout == WeightLayout.Ternary ? EmulatedArm : EmulatedArmGroups);
+        return names;
+    }
+
+    public static KernelRow Find(string name) => name switch
+    {
+        EmulatedArm => Emulated(name, WeightLayout.Ternary, &TernaryKernel<TernaryArm<EmulatedDotProduct>>.Run),
+        EmulatedArmGroups => Emulated(name, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryArm<EmulatedDotProduct>>.Run),
+        _ => KernelTable.All.Single(row => row.Name == name),
+    };
+
+    private static KernelRow Emulated(string name, WeightLayout layout, delegate*<MatMulProblem*, int, int, void> run) =>
+        new() { Name = name, Needs = Isa.None, Layout = layout, Form = ActivationForm.Int8PerToken, Run = run };
+}
