@@ -7,6 +7,7 @@ using Tern.Cli.Options;
 using Tern.Cli.Terminal;
 using Tern.Files;
 using Tern.Text;
+using Vocabulary = Tern.Cli.Input.Vocabulary;
 
 namespace Tern.Cli.Verbs;
 
