@@ -18,6 +18,7 @@ internal static class Program
         LogitsVerb.Create,
         EmbedVerb.Create,
         PerplexityVerb.Create,
+        DummyVerb.Create,
     ];
 
     private static int Main(string[] arguments)

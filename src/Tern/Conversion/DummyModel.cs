@@ -28,7 +28,7 @@ internal static class DummyModel
     /// <param name="progress">Receives the share that is written, in [0, 1].</param>
     /// <param name="cancellation">Stops between tensors; nothing is left behind.</param>
     /// <exception cref="TernException">The dimensions do not fit the tensor type, or the file cannot be written.</exception>
-    public static void Write(string path, DummyOptions options, IProgress<double>? progress, CancellationToken cancellation)
+    public static void Write(string path, DummyOptions options, Action<double> progress, CancellationToken cancellation)
     {
         List<TensorSource> tensors = Tensors(options);
         long total = tensors.Sum(Bytes);
@@ -40,7 +40,7 @@ internal static class DummyModel
             cancellation.ThrowIfCancellationRequested();
             tensor.Write(stream);
             done += Bytes(tensor);
-            progress?.Report((double)done / total);
+            progress((double)done / total);
         };
     }
 

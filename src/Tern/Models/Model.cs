@@ -23,7 +23,7 @@ internal sealed record ModelOptions
     public bool FloatActivations { get; init; }
 
     /// <summary>Receives the share of the weights that is ready, in [0, 1].</summary>
-    public IProgress<double>? Progress { get; init; }
+    public Action<double>? Progress { get; init; }
 
     public CancellationToken CancellationToken { get; init; }
 }

@@ -151,7 +151,7 @@ internal sealed class ModelWeights : IDisposable
             options.CancellationToken.ThrowIfCancellationRequested();
             linear.Prepare(options.Kernels, pool, options.FloatActivations);
             done += linear.Tensor.ByteCount;
-            options.Progress?.Report((double)done / bytes);
+            options.Progress?.Invoke((double)done / bytes);
         }
     }
 }
