@@ -17,6 +17,7 @@ internal static class MergeReader
         var table = new MergeTable(merges.Count);
         int unusable = 0;
         int example = -1;
+        int merged = -1;
         Span<byte> both = new byte[2 * Vocabulary.TokenBytesMax];
         for (int rank = 0; rank < merges.Count; rank++)
         {
@@ -31,7 +32,7 @@ internal static class MergeReader
                     string.Create(CultureInfo.InvariantCulture, $"merge {rank} is not two tokens with a space between them"));
             }
 
-            if (!TryResolve(vocabulary, merge[..space], merge[(space + 1)..], both, out int left, out int right, out int merged))
+            if (!TryResolve(vocabulary, merge[..space], merge[(space + 1)..], both, out int left, out int right, ref merged))
             {
                 unusable++;
                 example = example < 0 ? rank : example;
@@ -51,10 +52,11 @@ internal static class MergeReader
         return table;
     }
 
+    /// <summary>Finds the three ids. On entry <c>merged</c> is the result of the merge before, as it mostly is of this one, or the token after it is.</summary>
     private static bool TryResolve(
-        Vocabulary vocabulary, ReadOnlySpan<byte> leftSpelling, ReadOnlySpan<byte> rightSpelling, Span<byte> both, out int left, out int right, out int merged)
+        Vocabulary vocabulary, ReadOnlySpan<byte> leftSpelling, ReadOnlySpan<byte> rightSpelling, Span<byte> both, out int left, out int right, ref int merged)
     {
-        left = right = merged = -1;
+        left = right = -1;
         if (leftSpelling.Length > Vocabulary.TokenBytesMax || rightSpelling.Length > Vocabulary.TokenBytesMax)
             return false;
         if (!ByteAlphabet.TryDecode(leftSpelling, both, out int leftBytes) || !ByteAlphabet.TryDecode(rightSpelling, both[leftBytes..], out int rightBytes))
@@ -62,7 +64,16 @@ internal static class MergeReader
 
         left = vocabulary.Table.Find(both[..leftBytes]);
         right = vocabulary.Table.Find(both.Slice(leftBytes, rightBytes));
-        merged = vocabulary.Table.Find(both[..(leftBytes + rightBytes)]);
+        if (!IsSpelled(vocabulary, merged, leftSpelling, rightSpelling) && !IsSpelled(vocabulary, ++merged, leftSpelling, rightSpelling))
+            merged = vocabulary.Table.Find(both[..(leftBytes + rightBytes)]);
         return (left | right | merged) >= 0;
+    }
+
+    private static bool IsSpelled(Vocabulary vocabulary, int id, ReadOnlySpan<byte> left, ReadOnlySpan<byte> right)
+    {
+        if ((uint)id >= (uint)vocabulary.Count || vocabulary.Kinds[id] != TokenKind.Normal)
+            return false;
+        ReadOnlySpan<byte> spelling = vocabulary.Spellings[id];
+        return spelling.Length == left.Length + right.Length && spelling.StartsWith(left) && spelling.EndsWith(right);
     }
 }

@@ -10,6 +10,8 @@ namespace Tern.Text;
 /// </summary>
 internal sealed class TokenTable
 {
+    private const ulong Multiplier = 0x9E37_79B9_7F4A_7C15;
+
     private readonly StringTable _tokens;
     private readonly (uint Hash, int IdPlusOne)[] _slots;
     private readonly ulong _seed = (ulong)Random.Shared.NextInt64();
@@ -28,18 +30,18 @@ internal sealed class TokenTable
     /// <summary>A hash for <see cref="Find(ReadOnlySpan{byte}, uint)"/>.</summary>
     public uint Hash(ReadOnlySpan<byte> bytes)
     {
-        const ulong Multiplier = 0x9E37_79B9_7F4A_7C15;
         ulong hash = _seed ^ ((ulong)bytes.Length * Multiplier);
-        while (bytes.Length >= 8)
-        {
-            hash = Mix(hash ^ BinaryPrimitives.ReadUInt64LittleEndian(bytes), Multiplier);
-            bytes = bytes[8..];
-        }
+        for (; bytes.Length > 8; bytes = bytes[8..])
+            hash = Mix(hash ^ BinaryPrimitives.ReadUInt64LittleEndian(bytes));
 
-        ulong tail = 0;
-        for (int i = 0; i < bytes.Length; i++)
-            tail = (tail << 8) | bytes[i];
-        hash = Mix(hash ^ tail, Multiplier);
+        // Of the last one to eight bytes, two overlapping reads see every one.
+        ulong tail = bytes.Length switch
+        {
+            >= 4 => BinaryPrimitives.ReadUInt32LittleEndian(bytes) | ((ulong)BinaryPrimitives.ReadUInt32LittleEndian(bytes[^4..]) << 32),
+            > 0 => bytes[0] | ((ulong)bytes[bytes.Length >> 1] << 8) | ((ulong)bytes[^1] << 16),
+            _ => 0,
+        };
+        hash = Mix(hash ^ tail);
         return (uint)(hash ^ (hash >> 32));
     }
 
@@ -78,9 +80,9 @@ internal sealed class TokenTable
         }
     }
 
-    private static ulong Mix(ulong a, ulong b)
+    private static ulong Mix(ulong value)
     {
-        ulong high = Math.BigMul(a, b, out ulong low);
+        ulong high = Math.BigMul(value, Multiplier, out ulong low);
         return high ^ low;
     }
 }

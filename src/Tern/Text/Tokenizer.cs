@@ -175,7 +175,7 @@ internal sealed class Tokenizer
                 ?? throw new TernException(ErrorKind.Unsupported, $"pre-tokenizer '{preTokenizer}' is not known; known are {PreTokenizers.KnownNames}");
         }
 
-        if (metadata.String(PreKey) is { } name)
+        if (metadata.String(PreKey) is { Length: > 0 } name)
         {
             return PreTokenizers.Find(name) ?? throw Vocabulary.Refuse(
                 metadata,
