@@ -1,4 +1,5 @@
 using Tern.Generation;
+using Tern.Models;
 
 namespace Tern.Tests.Generation;
 
@@ -217,8 +218,14 @@ public sealed class EngineTests
     [Fact]
     public async Task A_generated_token_allocates_nothing_on_the_engine_thread()
     {
-        var model = new FakeModel(Size, 1000, (sum, position) => position % Size);
-        using var engine = new Engine(model.Forward, FakeModel.Words(s_letters), Limits(16_000, 1000, 2, 64, Size));
+        static void Forward(Batch batch, Span<float> output)
+        {
+            output.Clear();
+            for (int row = 0; row < batch.LogitRowCount; row++)
+                output[row * Size + batch.Slices[row].First % Size] = 10;
+        }
+
+        using var engine = new Engine(Forward, FakeModel.Words(s_letters), Limits(16_000, 1000, 2, 64, Size));
         var options = new GenerationOptions { MaxTokens = 14_000, Stop = ["never", "seen"], RepeatPenalty = 1.1f, DryMultiplier = 0.5f, DryPenaltyLastN = 64, Seed = 1 };
         long before = -1, tokensBefore = 0;
         Task other = Read(engine, [9, 9], options);
