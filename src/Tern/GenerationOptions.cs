@@ -81,33 +81,33 @@ public sealed record GenerationOptions
     /// <exception cref="TernException">An option is out of its range; the message names it, its value and the range.</exception>
     internal void Validate(int vocabularySize)
     {
-        OptionCheck.Range(nameof(MaxTokens), MaxTokens, 0, int.MaxValue);
-        OptionCheck.Range(nameof(Temperature), Temperature, 0, 100);
-        OptionCheck.Range(nameof(DynamicTemperatureRange), DynamicTemperatureRange, 0, 100);
-        OptionCheck.Range(nameof(DynamicTemperatureExponent), DynamicTemperatureExponent, 0.01f, 100);
-        OptionCheck.Range(nameof(TopK), TopK, 0, int.MaxValue);
-        OptionCheck.Range(nameof(TopP), TopP, 0, 1);
-        OptionCheck.Range(nameof(MinP), MinP, 0, 1);
-        OptionCheck.Range(nameof(TypicalP), TypicalP, 0, 1);
-        OptionCheck.Range(nameof(TopNSigma), TopNSigma, 0, 100);
-        OptionCheck.Range(nameof(XtcProbability), XtcProbability, 0, 1);
-        OptionCheck.Range(nameof(XtcThreshold), XtcThreshold, 0, 1);
-        OptionCheck.Range(nameof(RepeatPenalty), RepeatPenalty, 0.01f, 100);
-        OptionCheck.Range(nameof(RepeatLastN), RepeatLastN, -1, int.MaxValue);
-        OptionCheck.Range(nameof(FrequencyPenalty), FrequencyPenalty, -100, 100);
-        OptionCheck.Range(nameof(PresencePenalty), PresencePenalty, -100, 100);
-        OptionCheck.Range(nameof(DryMultiplier), DryMultiplier, 0, 100);
-        OptionCheck.Range(nameof(DryBase), DryBase, 1, 100);
-        OptionCheck.Range(nameof(DryAllowedLength), DryAllowedLength, 1, int.MaxValue);
-        OptionCheck.Range(nameof(DryPenaltyLastN), DryPenaltyLastN, -1, int.MaxValue);
-        OptionCheck.Texts(nameof(DrySequenceBreakers), DrySequenceBreakers, 64, 64);
-        OptionCheck.Texts(nameof(Stop), Stop, 64, 1024);
+        OptionRange.Range(nameof(MaxTokens), MaxTokens, 0, int.MaxValue);
+        OptionRange.Range(nameof(Temperature), Temperature, 0, 100);
+        OptionRange.Range(nameof(DynamicTemperatureRange), DynamicTemperatureRange, 0, 100);
+        OptionRange.Range(nameof(DynamicTemperatureExponent), DynamicTemperatureExponent, 0.01f, 100);
+        OptionRange.Range(nameof(TopK), TopK, 0, int.MaxValue);
+        OptionRange.Range(nameof(TopP), TopP, 0, 1);
+        OptionRange.Range(nameof(MinP), MinP, 0, 1);
+        OptionRange.Range(nameof(TypicalP), TypicalP, 0, 1);
+        OptionRange.Range(nameof(TopNSigma), TopNSigma, 0, 100);
+        OptionRange.Range(nameof(XtcProbability), XtcProbability, 0, 1);
+        OptionRange.Range(nameof(XtcThreshold), XtcThreshold, 0, 1);
+        OptionRange.Range(nameof(RepeatPenalty), RepeatPenalty, 0.01f, 100);
+        OptionRange.Range(nameof(RepeatLastN), RepeatLastN, -1, int.MaxValue);
+        OptionRange.Range(nameof(FrequencyPenalty), FrequencyPenalty, -100, 100);
+        OptionRange.Range(nameof(PresencePenalty), PresencePenalty, -100, 100);
+        OptionRange.Range(nameof(DryMultiplier), DryMultiplier, 0, 100);
+        OptionRange.Range(nameof(DryBase), DryBase, 1, 100);
+        OptionRange.Range(nameof(DryAllowedLength), DryAllowedLength, 1, int.MaxValue);
+        OptionRange.Range(nameof(DryPenaltyLastN), DryPenaltyLastN, -1, int.MaxValue);
+        OptionRange.Texts(nameof(DrySequenceBreakers), DrySequenceBreakers, 64, 64);
+        OptionRange.Texts(nameof(Stop), Stop, 64, 1024);
         if (LogitBias is null)
             return;
         foreach ((int id, float bias) in LogitBias)
         {
-            OptionCheck.Range($"{nameof(LogitBias)} token", id, 0, vocabularySize - 1);
-            OptionCheck.Range($"{nameof(LogitBias)}[{id}]", bias, float.NegativeInfinity, float.MaxValue);
+            OptionRange.Range($"{nameof(LogitBias)} token", id, 0, vocabularySize - 1);
+            OptionRange.Range($"{nameof(LogitBias)}[{id}]", bias, float.NegativeInfinity, float.MaxValue);
         }
     }
 }

@@ -22,9 +22,9 @@ public sealed record LoadOptions
     /// <exception cref="TernException">An option is out of its range.</exception>
     internal void Validate()
     {
-        OptionCheck.Range(nameof(Threads), Threads, 0, 1024);
-        OptionCheck.Range(nameof(ContextLength), ContextLength, 0, 1 << 20);
-        OptionCheck.Range(nameof(ParallelRequests), ParallelRequests, 1, 256);
-        OptionCheck.Range(nameof(QueuedRequests), QueuedRequests, 0, 65536);
+        OptionRange.Range(nameof(Threads), Threads, 0, 1024);
+        OptionRange.Range(nameof(ContextLength), ContextLength, 0, 1 << 20);
+        OptionRange.Range(nameof(ParallelRequests), ParallelRequests, 1, 256);
+        OptionRange.Range(nameof(QueuedRequests), QueuedRequests, 0, 65536);
     }
 }

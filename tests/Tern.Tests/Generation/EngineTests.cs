@@ -91,7 +91,7 @@ public sealed class EngineTests
             for (int b = a; b <= answer.Length; b += 2)
             {
                 byte[][] pieces = [[], answer[..a], answer[a..b], answer[b..]];
-                var vocabulary = new Vocabulary(4, id => pieces[id], _ => [], new HashSet<int>());
+                var vocabulary = new TokenTable(4, id => pieces[id], _ => [], new HashSet<int>());
                 using var engine = new Engine(new FakeModel(4, 4, (_, position) => Math.Min(position + 1, 3)).Forward, vocabulary, Limits(128, 4, 4, 64, 4));
                 (string text, Chunk last) = await Read(engine, [0], s_greedy with { MaxTokens = 3, Stop = ["stöp"] });
                 Assert.Equal(("öne ", FinishReason.Stop), (text, last.FinishReason!.Value));
@@ -104,7 +104,7 @@ public sealed class EngineTests
     public async Task A_character_is_never_cut()
     {
         byte[][] pieces = [[0xE2], [0x98], [0x83], [0xF0, 0x9F]];
-        var vocabulary = new Vocabulary(4, id => pieces[id], _ => [], new HashSet<int>());
+        var vocabulary = new TokenTable(4, id => pieces[id], _ => [], new HashSet<int>());
         using var engine = new Engine(new FakeModel(4, 4, (_, position) => position % 4).Forward, vocabulary, Limits(128, 4, 4, 64, 4));
         List<string> chunks = [];
         await foreach (Chunk chunk in engine.GenerateAsync([0], s_greedy with { MaxTokens = 4 }, default))

@@ -4,7 +4,7 @@ using System.Numerics;
 namespace Tern;
 
 /// <summary>Checks of option values, with errors that name the option, the value and the range.</summary>
-internal static class OptionCheck
+internal static class OptionRange
 {
     /// <summary>Refuses values outside [minimum, maximum], and what is not a number.</summary>
     /// <exception cref="TernException">Outside.</exception>
