@@ -35,7 +35,7 @@ public sealed class LanguageModel : IDisposable
         _template = ChatTemplate.From(model.Metadata, model.Tokenizer, warnings.Add);
         _cache = new KvCache(model.Spec, KvType.F16, pages);
         _transformer = new Transformer(model, _cache, batchTokens, options.ParallelRequests, ContextLength);
-        _engine = new Engine(_transformer.Forward, Vocabulary.From(model.Tokenizer, model.Spec.VocabularySize), new EngineLimits
+        _engine = new Engine(_transformer.Forward, TokenTable.From(model.Tokenizer, model.Spec.VocabularySize), new EngineLimits
         {
             ContextLength = ContextLength,
             Pages = pages,

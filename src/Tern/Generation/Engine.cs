@@ -43,7 +43,7 @@ internal sealed record EngineLimits
 internal sealed class Engine : IDisposable
 {
     private readonly ForwardStep _forward;
-    private readonly Vocabulary _vocabulary;
+    private readonly TokenTable _vocabulary;
     private readonly EngineLimits _limits;
     private readonly int _requestsMax;
     private readonly Channel<Request> _submitted;
@@ -61,7 +61,7 @@ internal sealed class Engine : IDisposable
     private long _steps, _promptTokens, _cachedTokens, _generatedTokens, _preemptions, _finished, _allocatedBytes;
 
     /// <summary>Allocates everything and starts the thread.</summary>
-    public Engine(ForwardStep forward, Vocabulary vocabulary, EngineLimits limits)
+    public Engine(ForwardStep forward, TokenTable vocabulary, EngineLimits limits)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.Pages, Sequence.PagesFor(limits.ContextLength));
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.BatchTokens, limits.ParallelRequests);

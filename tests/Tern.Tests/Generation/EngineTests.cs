@@ -1,4 +1,5 @@
 using Tern.Generation;
+using Tern.Models;
 
 namespace Tern.Tests.Generation;
 
@@ -90,7 +91,7 @@ public sealed class EngineTests
             for (int b = a; b <= answer.Length; b += 2)
             {
                 byte[][] pieces = [[], answer[..a], answer[a..b], answer[b..]];
-                var vocabulary = new Vocabulary(4, id => pieces[id], _ => [], new HashSet<int>());
+                var vocabulary = new TokenTable(4, id => pieces[id], _ => [], new HashSet<int>());
                 using var engine = new Engine(new FakeModel(4, 4, (_, position) => Math.Min(position + 1, 3)).Forward, vocabulary, Limits(128, 4, 4, 64, 4));
                 (string text, Chunk last) = await Read(engine, [0], s_greedy with { MaxTokens = 3, Stop = ["stöp"] });
                 Assert.Equal(("öne ", FinishReason.Stop), (text, last.FinishReason!.Value));
@@ -103,7 +104,7 @@ public sealed class EngineTests
     public async Task A_character_is_never_cut()
     {
         byte[][] pieces = [[0xE2], [0x98], [0x83], [0xF0, 0x9F]];
-        var vocabulary = new Vocabulary(4, id => pieces[id], _ => [], new HashSet<int>());
+        var vocabulary = new TokenTable(4, id => pieces[id], _ => [], new HashSet<int>());
         using var engine = new Engine(new FakeModel(4, 4, (_, position) => position % 4).Forward, vocabulary, Limits(128, 4, 4, 64, 4));
         List<string> chunks = [];
         await foreach (Chunk chunk in engine.GenerateAsync([0], s_greedy with { MaxTokens = 4 }, default))
@@ -217,8 +218,14 @@ public sealed class EngineTests
     [Fact]
     public async Task A_generated_token_allocates_nothing_on_the_engine_thread()
     {
-        var model = new FakeModel(Size, 1000, (sum, position) => position % Size);
-        using var engine = new Engine(model.Forward, FakeModel.Words(s_letters), Limits(16_000, 1000, 2, 64, Size));
+        static void Forward(Batch batch, Span<float> output)
+        {
+            output.Clear();
+            for (int row = 0; row < batch.LogitRowCount; row++)
+                output[row * Size + batch.Slices[row].First % Size] = 10;
+        }
+
+        using var engine = new Engine(Forward, FakeModel.Words(s_letters), Limits(16_000, 1000, 2, 64, Size));
         var options = new GenerationOptions { MaxTokens = 14_000, Stop = ["never", "seen"], RepeatPenalty = 1.1f, DryMultiplier = 0.5f, DryPenaltyLastN = 64, Seed = 1 };
         long before = -1, tokensBefore = 0;
         Task other = Read(engine, [9, 9], options);

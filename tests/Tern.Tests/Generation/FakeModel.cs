@@ -52,9 +52,9 @@ internal sealed class FakeModel
     }
 
     /// <summary>A vocabulary in which token i is the i-th of the given texts.</summary>
-    public static Vocabulary Words(IReadOnlyList<string> words, params int[] stopIds)
+    public static TokenTable Words(IReadOnlyList<string> words, params int[] stopIds)
     {
         byte[][] bytes = [.. words.Select(Encoding.UTF8.GetBytes)];
-        return new Vocabulary(words.Count, id => bytes[id], _ => [], new HashSet<int>(stopIds));
+        return new TokenTable(words.Count, id => bytes[id], _ => [], new HashSet<int>(stopIds));
     }
 }

@@ -8,7 +8,7 @@ namespace Tern.Tests.Generation;
 public sealed class SamplerTests
 {
     private const int Size = 500;
-    private static readonly Vocabulary s_vocabulary = new(Size, _ => default, _ => [], new HashSet<int>());
+    private static readonly TokenTable s_vocabulary = new(Size, _ => default, _ => [], new HashSet<int>());
 
     public static TheoryData<int> Seeds => [.. Enumerable.Range(1, 20)];
 
@@ -148,7 +148,7 @@ public sealed class SamplerTests
     public void Breakers_are_found_however_tokens_spell_them()
     {
         string[] words = ["a", "b", "c", "ab", "bc", "xa", "xabcx", "abc"];
-        var vocabulary = new Vocabulary(words.Length, id => Encoding.UTF8.GetBytes(words[id]), text => [.. text.Select(c => Array.IndexOf(words, $"{c}"))], new HashSet<int>());
+        var vocabulary = new TokenTable(words.Length, id => Encoding.UTF8.GetBytes(words[id]), text => [.. text.Select(c => Array.IndexOf(words, $"{c}"))], new HashSet<int>());
         var breakers = DryBreakers.From(["abc"], vocabulary);
         Assert.Equal([6, 7], Enumerable.Range(0, words.Length).Where(breakers.IsBreaker));
         Assert.Equal(2, breakers.RepeatMax([0, 1, 0, 1, 2, 1, 1])); // a b [a b c] b b

@@ -24,7 +24,7 @@ internal sealed class DryBreakers
     public static DryBreakers None { get; } = new([]);
 
     /// <summary>Finds the token sequences that spell the breakers; reads the whole vocabulary.</summary>
-    public static DryBreakers From(IReadOnlyList<string> breakers, Vocabulary vocabulary)
+    public static DryBreakers From(IReadOnlyList<string> breakers, TokenTable vocabulary)
     {
         var sequences = new List<int[]>();
         foreach (string breaker in breakers)

@@ -32,7 +32,7 @@ internal sealed class Sampler
     /// <param name="seed">Of this request.</param>
     /// <param name="vocabulary">For the strings of DRY, and the size.</param>
     /// <param name="contextLength">Most tokens of the sequence.</param>
-    public static Sampler From(GenerationOptions options, ulong seed, Vocabulary vocabulary, int contextLength)
+    public static Sampler From(GenerationOptions options, ulong seed, TokenTable vocabulary, int contextLength)
     {
         var random = new SeededRandom(seed);
         bool greedy = options.Temperature == 0;

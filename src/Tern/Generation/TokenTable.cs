@@ -10,9 +10,9 @@ internal delegate ReadOnlySpan<byte> TokenBytes(int id);
 /// <param name="Bytes">What a token stands for.</param>
 /// <param name="Encode">Ids of a text, without special tokens.</param>
 /// <param name="StopIds">Ids after which an answer ends.</param>
-internal sealed record Vocabulary(int Size, TokenBytes Bytes, Func<string, int[]> Encode, IReadOnlySet<int> StopIds)
+internal sealed record TokenTable(int Size, TokenBytes Bytes, Func<string, int[]> Encode, IReadOnlySet<int> StopIds)
 {
     /// <summary>The vocabulary of a model.</summary>
-    public static Vocabulary From(Tokenizer tokenizer, int size) =>
+    public static TokenTable From(Tokenizer tokenizer, int size) =>
         new(size, id => id < tokenizer.Count ? tokenizer.Bytes(id) : default, text => tokenizer.Encode(text, addSpecial: false), tokenizer.StopIds);
 }
