@@ -70,14 +70,14 @@ internal sealed unsafe class BlockProblem : IDisposable
         _sums = new GuardedMemory(tokens * blocks * sizeof(int), atEnd);
         _outputs = new GuardedMemory(tokens * rows * sizeof(float), atEnd);
 
-        random.NextBytes(new Span<byte>(_weights.Data, rows * rowBytes));
+        random.NextBytes(new Span<byte>(_weights.Pointer, rows * rowBytes));
         for (int at = 0; at < rows * rowBytes; at += type.BlockBytes)
             foreach (int offset in type.ScaleOffsets)
-                Unsafe.WriteUnaligned(_weights.Data + at + offset, BitConverter.HalfToUInt16Bits((Half)((random.NextDouble() - 0.3) * 0.1)));
+                Unsafe.WriteUnaligned(_weights.Pointer + at + offset, BitConverter.HalfToUInt16Bits((Half)((random.NextDouble() - 0.3) * 0.1)));
 
-        float* steps = (float*)_scales.Data;
-        int* sums = (int*)_sums.Data;
-        sbyte* codes = (sbyte*)_codes.Data;
+        float* steps = (float*)_scales.Pointer;
+        int* sums = (int*)_sums.Pointer;
+        sbyte* codes = (sbyte*)_codes.Pointer;
         Span<float> x = stackalloc float[block];
         for (int i = 0; i < tokens * blocks; i++)
         {
@@ -98,7 +98,7 @@ internal sealed unsafe class BlockProblem : IDisposable
 
         _problem = new MatMulProblem
         {
-            Weights = _weights.Data,
+            Weights = _weights.Pointer,
             RowBytes = rowBytes,
             Columns = columns,
             Tokens = tokens,
@@ -107,7 +107,7 @@ internal sealed unsafe class BlockProblem : IDisposable
             Scales = steps,
             Sums = sums,
             BlockStride = blocks,
-            Output = (float*)_outputs.Data,
+            Output = (float*)_outputs.Pointer,
             OutputStride = rows,
         };
     }
@@ -115,7 +115,7 @@ internal sealed unsafe class BlockProblem : IDisposable
     /// <summary>[tokens, rows] after running rows [start, end); the others are NaN.</summary>
     public float[] Run(BlockRow row, int start, int end)
     {
-        Span<float> outputs = new(_outputs.Data, _tokens * _rows);
+        Span<float> outputs = new(_outputs.Pointer, _tokens * _rows);
         outputs.Fill(float.NaN);
         MatMulProblem problem = _problem;
         ((delegate*<MatMulProblem*, int, int, void>)row.Run)(&problem, start, end);
@@ -127,7 +127,7 @@ internal sealed unsafe class BlockProblem : IDisposable
     {
         var tensor = new Tensor
         {
-            Name = "weights", Type = _type, Shape = [_columns, _rows], Data = _weights.Data, ByteCount = _rows * _problem.RowBytes, Path = "memory", FileOffset = 0,
+            Name = "weights", Type = _type, Shape = [_columns, _rows], Data = _weights.Pointer, ByteCount = _rows * _problem.RowBytes, Path = "memory", FileOffset = 0,
         };
         float[] weights = new float[_columns];
         tensor.DecodeRow(row, weights);

@@ -26,8 +26,14 @@ internal sealed unsafe partial class GuardedMemory : IDisposable
         bytes.CopyTo(new Span<byte>(Pointer, bytes.Length));
     }
 
+    /// <summary>Zeroed bytes.</summary>
+    public GuardedMemory(int byteCount, bool atEnd)
+        : this(new byte[byteCount], atEnd)
+    {
+    }
+
     /// <summary>Where guard pages can be made; elsewhere the tests say that they were skipped.</summary>
-    public static bool IsSupported => OperatingSystem.IsLinux() || OperatingSystem.IsWindows();
+    public static bool IsSupported => OperatingSystem.IsLinux() || OperatingSystem.IsMacOS() || OperatingSystem.IsWindows();
 
     public byte* Pointer { get; }
 
@@ -50,7 +56,8 @@ internal sealed unsafe partial class GuardedMemory : IDisposable
             return memory is not null ? memory : throw new InvalidOperationException("VirtualAlloc failed");
         }
 
-        byte* mapped = Map(null, size, 0x3, 0x22, -1, 0);
+        const int privateAnonymousLinux = 0x22, privateAnonymousMac = 0x1002;
+        byte* mapped = Map(null, size, 0x3, OperatingSystem.IsMacOS() ? privateAnonymousMac : privateAnonymousLinux, -1, 0);
         return mapped != (byte*)-1 ? mapped : throw new InvalidOperationException($"mmap failed: {Marshal.GetLastPInvokeError()}");
     }
 
