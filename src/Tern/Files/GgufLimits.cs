@@ -6,6 +6,9 @@ namespace Tern.Files;
 /// </summary>
 internal sealed record GgufLimits
 {
+    /// <summary>Levels of arrays. Fixed: GGUF readers take arrays of plain values only, and so no file can make one recurse.</summary>
+    public const int ArrayDepth = 1;
+
     public static GgufLimits Default { get; } = new();
 
     /// <summary>Metadata entries in one file.</summary>
@@ -22,9 +25,6 @@ internal sealed record GgufLimits
 
     /// <summary>Bytes of one array as the file holds it.</summary>
     public int ArrayBytes { get; init; } = 256 << 20;
-
-    /// <summary>Levels of arrays: GGUF readers, this one too, take arrays of plain values only.</summary>
-    public int ArrayDepth { get; } = 1;
 
     /// <summary>Tensors in one file.</summary>
     public int Tensors { get; init; } = 65_536;

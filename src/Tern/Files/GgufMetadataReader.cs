@@ -123,7 +123,15 @@ internal sealed class GgufMetadataReader(FileCursor cursor, GgufLimits limits, L
         long typeOffset = cursor.Offset;
         MetadataType element = ReadType("element type");
         if (element == MetadataType.Array)
-            throw cursor.OverLimit(typeOffset, "array depth", 2, nameof(GgufLimits.ArrayDepth), limits.ArrayDepth);
+        {
+            throw cursor.Error(
+                ErrorKind.Limit,
+                typeOffset,
+                "element type",
+                $"is array, and arrays in arrays are above the limit {nameof(GgufLimits)}.{nameof(GgufLimits.ArrayDepth)} of {GgufLimits.ArrayDepth}",
+                "no GGUF reader takes them: download or convert the file again");
+        }
+
 
         long countOffset = cursor.Offset;
         ulong count = cursor.UInt64("element count");

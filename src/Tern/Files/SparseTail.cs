@@ -4,12 +4,13 @@ namespace Tern.Files;
 
 /// <summary>
 /// Notices a download that reserved its space and did not finish: the size is right, the end is zeros. The lengths in a GGUF file cannot
-/// show that, but what the zeros would mean can.
+/// show that, but what the zeros would mean in the last tensor can.
 /// <code>
-///     last tensor  | row | row | row | row | row |
-///     weights      |xxxxxxxxxxxxxxx00000000000000|   zeros begin inside a row: a hole
-///     weights      |xxxxxxxxxxxxxxxxx|00000000000|   whole rows of zeros: perhaps padding of the vocabulary; a warning
-///     weights      |00000000000000000000000000000|   all zeros: a hole
+///   | row | row | row | row |
+///   |xxxxxxxxxxxxx0000000000|    zeros begin inside a row: a hole
+///   |00000000000000000000000|    all zeros: a hole
+///   |xxxxxxxxxxx|00000|00000|    whole rows of zeros: perhaps padding of the vocabulary; a warning
+///   |xxxx0|xxxx0|xxxx0|xxxx0|    every row ends in zeros: padding of the width; a warning
 /// </code>
 /// Ternary and other types whose zero weight is not a zero byte never end in 4 KiB of zero bytes. Biases may honestly be zero and are
 /// passed over. A hole that ends before the last tensor is not seen; only a recorded SHA-256 finds that one.
@@ -44,19 +45,14 @@ internal static class SparseTail
             return null;
 
         long zeros = TrailingZeros(cursor, t);
-        bool whole = zeros == t.ByteCount;
-        if (!whole && zeros < PageBytes)
+        if (zeros < PageBytes && zeros < t.ByteCount)
             return null;
 
-        // Bytes of a row, where rows are equal shares of the tensor; for types with a tail of their own only roughly so.
-        long rowBytes = Math.Max(1, (long)((UInt128)t.ByteCount / t.Extent.Rows));
-        long into = (t.ByteCount - zeros) % rowBytes;
-        bool wholeRows = into == 0 || into >= rowBytes - RowSlackBytes;
-        if (!whole && wholeRows && zeros < ScanBytesMax && s_zeroIsZero.Contains(t.Type.GgufId))
+        if (zeros < Math.Min(t.ByteCount, ScanBytesMax) && s_zeroIsZero.Contains(t.Type.GgufId) && IsPadding(cursor, t, zeros))
         {
             return string.Create(
                 CultureInfo.InvariantCulture,
-                $"{cursor.Path}: tensor {FileError.Quote(t.Name)} ends in {zeros / rowBytes} rows of zeros; if they are not padding of the vocabulary, the download did not finish");
+                $"{cursor.Path}: the last {zeros} bytes of tensor {FileError.Quote(t.Name)} are zero, as padding is; if the model has none, the download did not finish");
         }
 
         throw FileError.At(
@@ -68,20 +64,38 @@ internal static class SparseTail
             "the download reserved its space and did not finish: download the file again");
     }
 
+    /// <summary>Whether the zeros begin with a row, or where they begin in the row before as well.</summary>
+    private static bool IsPadding(FileCursor cursor, PlacedTensor tensor, long zeros)
+    {
+        long rowBytes = (long)((UInt128)tensor.ByteCount / tensor.Extent.Rows);
+        long start = tensor.ByteCount - zeros;
+        long column = start % rowBytes;
+        if (column == 0 || column >= rowBytes - RowSlackBytes)
+            return true;
+        if (start < rowBytes)
+            return false;
+
+        Span<byte> above = stackalloc byte[(int)Math.Min(PageBytes, rowBytes - column)];
+        int read = cursor.FillAt(above, tensor.Offset + start - rowBytes, "tensor data");
+        return !above[..read].ContainsAnyExcept((byte)0);
+    }
+
     /// <summary>Zero bytes at the end of a tensor, counted up to <see cref="ScanBytesMax"/>.</summary>
     private static long TrailingZeros(FileCursor cursor, PlacedTensor tensor)
     {
-        var buffer = new byte[16 * PageBytes];
+        byte[] buffer = new byte[PageBytes];
         long zeros = 0;
         while (zeros < Math.Min(tensor.ByteCount, ScanBytesMax))
         {
-            int count = (int)Math.Min(zeros == 0 ? PageBytes : buffer.Length, tensor.ByteCount - zeros);
+            int count = (int)Math.Min(buffer.Length, tensor.ByteCount - zeros);
             Span<byte> bytes = buffer.AsSpan(0, count);
             int read = cursor.FillAt(bytes, tensor.Offset + tensor.ByteCount - zeros - count, "tensor data");
             int last = bytes[..read].LastIndexOfAnyExcept((byte)0);
             zeros += count - 1 - last;
             if (last >= 0)
                 break;
+            if (zeros == PageBytes)
+                buffer = new byte[16 * PageBytes];
         }
 
         return zeros;

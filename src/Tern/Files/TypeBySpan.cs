@@ -112,11 +112,10 @@ internal sealed class TypeBySpan(string path, uint alignment, I2sLayout layout)
     {
         UInt128 bytes = shaped.Min(t => t.ByteCount(tensor.Extent.Columns, tensor.Extent.Rows));
         string what = string.Create(CultureInfo.InvariantCulture, $"{TensorExtent.Describe(tensor.Shape)} of {shaped[0].Name} at {tensor.DataOffset} needs {bytes} bytes, but ");
-        return next is null
-            ? Error(ErrorKind.Format, tensor, what + Text($"the file ends after {span}"), "the file is cut off: download it again")
-            : Error(ErrorKind.Format, tensor, what + Text($"tensor {FileError.Quote(next.Name)} begins after {span}: they overlap"), "the file is damaged: download or convert it again");
-
-        static string Text(FormattableString text) => FormattableString.Invariant(text);
+        (string reason, string remedy) = next is null
+            ? (FormattableString.Invariant($"the file ends after {span}"), "the file is cut off: download it again")
+            : (FormattableString.Invariant($"tensor {FileError.Quote(next.Name)} begins after {span}: they overlap"), "the file is damaged: download or convert it again");
+        return FileError.At(ErrorKind.Format, path, tensor.TypeOffset + sizeof(int), $"data offset of tensor {FileError.Quote(tensor.Name)}", what + reason, remedy);
     }
 
     private TernException Misshapen(TensorInfo tensor, TensorType type) =>
