@@ -55,9 +55,13 @@ internal static unsafe class FloatFunctions
     public static float SumOfSquares<TLanes>(float* x, int count)
         where TLanes : unmanaged, ILanes<TLanes>
     {
+        int whole = count - (count % Lanes.Count);
+        float* last = stackalloc float[Lanes.Count];
+        Lanes.CopyFirst(x + whole, count - whole, 0f, last);
+
         TLanes sum0 = TLanes.Broadcast(0f), sum1 = sum0, sum2 = sum0, sum3 = sum0;
         int i = 0;
-        for (; i <= count - (4 * Lanes.Count); i += 4 * Lanes.Count)
+        for (; i <= whole - (4 * Lanes.Count); i += 4 * Lanes.Count)
         {
             TLanes x0 = TLanes.Load(x + i);
             TLanes x1 = TLanes.Load(x + i + Lanes.Count);
@@ -69,18 +73,14 @@ internal static unsafe class FloatFunctions
             sum3 = TLanes.FusedMultiplyAdd(x3, x3, sum3);
         }
 
-        for (; i <= count - Lanes.Count; i += Lanes.Count)
+        for (; i < whole; i += Lanes.Count)
         {
             TLanes x0 = TLanes.Load(x + i);
             sum0 = TLanes.FusedMultiplyAdd(x0, x0, sum0);
         }
 
-        if (i < count)
-        {
-            TLanes x0 = Lanes.LoadFirst<TLanes>(x + i, count - i);
-            sum0 = TLanes.FusedMultiplyAdd(x0, x0, sum0);
-        }
-
+        TLanes tail = TLanes.Load(last);
+        sum0 = TLanes.FusedMultiplyAdd(tail, tail, sum0);
         return TLanes.TreeSum(TLanes.Add(TLanes.Add(sum0, sum1), TLanes.Add(sum2, sum3)));
     }
 
@@ -88,26 +88,30 @@ internal static unsafe class FloatFunctions
     public static float Max<TLanes>(float* x, int count)
         where TLanes : unmanaged, ILanes<TLanes>
     {
+        int whole = count - (count % Lanes.Count);
+        float* last = stackalloc float[Lanes.Count];
+        Lanes.CopyFirst(x + whole, count - whole, float.NegativeInfinity, last);
+
         TLanes max = TLanes.Broadcast(float.NegativeInfinity);
-        int i = 0;
-        for (; i <= count - Lanes.Count; i += Lanes.Count)
+        for (int i = 0; i < whole; i += Lanes.Count)
             max = TLanes.Max(TLanes.Load(x + i), max);
-        if (i < count)
-            max = TLanes.Max(Lanes.LoadFirst<TLanes>(x + i, count - i, float.NegativeInfinity), max);
-        return TLanes.TreeMax(max);
+        return TLanes.TreeMax(TLanes.Max(TLanes.Load(last), max));
     }
 
     /// <summary>Σ exp(x[i] - max), lane = i mod 16, then the tree.</summary>
     public static float SumOfExp<TLanes>(float* x, int count, float max)
         where TLanes : unmanaged, ILanes<TLanes>
     {
+        int whole = count - (count % Lanes.Count);
+        float* last = stackalloc float[Lanes.Count];
+        Lanes.CopyFirst(x + whole, count - whole, float.NegativeInfinity, last);
+
         TLanes sum = TLanes.Broadcast(0f);
         TLanes maxima = TLanes.Broadcast(max);
-        int i = 0;
-        for (; i <= count - Lanes.Count; i += Lanes.Count)
+        for (int i = 0; i < whole; i += Lanes.Count)
             sum = TLanes.Add(sum, Exp(TLanes.Subtract(TLanes.Load(x + i), maxima)));
-        if (i < count)
-            sum = TLanes.Add(sum, Exp(TLanes.Subtract(Lanes.LoadFirst<TLanes>(x + i, count - i, float.NegativeInfinity), maxima)));
+        if (whole < count)
+            sum = TLanes.Add(sum, Exp(TLanes.Subtract(TLanes.Load(last), maxima)));
         return TLanes.TreeSum(sum);
     }
 
@@ -115,20 +119,25 @@ internal static unsafe class FloatFunctions
     public static float ExpInPlace<TLanes>(float* x, int count, float max)
         where TLanes : unmanaged, ILanes<TLanes>
     {
+        int whole = count - (count % Lanes.Count);
+        float* last = stackalloc float[Lanes.Count];
+        Lanes.CopyFirst(x + whole, count - whole, float.NegativeInfinity, last);
+
         TLanes sum = TLanes.Broadcast(0f);
         TLanes maxima = TLanes.Broadcast(max);
-        int i = 0;
-        for (; i <= count - Lanes.Count; i += Lanes.Count)
+        for (int i = 0; i < whole; i += Lanes.Count)
         {
             TLanes e = Exp(TLanes.Subtract(TLanes.Load(x + i), maxima));
             TLanes.Store(e, x + i);
             sum = TLanes.Add(sum, e);
         }
 
-        if (i < count)
+        if (whole < count)
         {
-            TLanes e = Exp(TLanes.Subtract(Lanes.LoadFirst<TLanes>(x + i, count - i, float.NegativeInfinity), maxima));
-            Lanes.StoreFirst(e, x + i, count - i);
+            TLanes e = Exp(TLanes.Subtract(TLanes.Load(last), maxima));
+            TLanes.Store(e, last);
+            for (int i = whole; i < count; i++)
+                x[i] = last[i - whole];
             sum = TLanes.Add(sum, e);
         }
 

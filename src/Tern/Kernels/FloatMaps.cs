@@ -19,15 +19,24 @@ internal static unsafe class FloatMaps
         where TMap : IFloatMap
     {
         TLanes parameters = TLanes.Broadcast(parameter);
-        int i = 0;
-        for (; i <= count - Lanes.Count; i += Lanes.Count)
+        int whole = count - (count % Lanes.Count);
+        for (int i = 0; i < whole; i += Lanes.Count)
             TLanes.Store(TMap.Apply(TLanes.Load(a + i), TLanes.Load(b + i), parameters), y + i);
-        if (i < count)
-        {
-            TLanes lastA = Lanes.LoadFirst<TLanes>(a + i, count - i);
-            TLanes lastB = Lanes.LoadFirst<TLanes>(b + i, count - i);
-            Lanes.StoreFirst(TMap.Apply(lastA, lastB, parameters), y + i, count - i);
-        }
+        if (whole < count)
+            RunTail<TLanes, TMap>(a + whole, b + whole, parameter, y + whole, count - whole);
+    }
+
+    /// <summary>Fewer than sixteen elements: the same loop over copies that fill the lanes, so its body stands in one place only.</summary>
+    private static void RunTail<TLanes, TMap>(float* a, float* b, float parameter, float* y, int count)
+        where TLanes : unmanaged, ILanes<TLanes>
+        where TMap : IFloatMap
+    {
+        float* lastA = stackalloc float[Lanes.Count];
+        float* lastB = stackalloc float[Lanes.Count];
+        Lanes.CopyFirst(a, count, 0f, lastA);
+        Lanes.CopyFirst(b, count, 0f, lastB);
+        Run<TLanes, TMap>(lastA, lastB, parameter, lastA, Lanes.Count);
+        new ReadOnlySpan<float>(lastA, count).CopyTo(new Span<float>(y, count));
     }
 
     /// <summary>a + b.</summary>

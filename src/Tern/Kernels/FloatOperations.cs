@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Tern.Kernels;
 
 /// <summary>The definitions behind <see cref="Operations"/> that are more than a map over elements.</summary>
@@ -109,6 +111,7 @@ internal static unsafe class FloatOperations<TLanes>
     }
 
     /// <summary>(a, b) turned: a' = a·cos - (b·sin), b' = b·cos + (a·sin), the product in brackets rounded, the rest fused.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (TLanes A, TLanes B) Rotate(TLanes a, TLanes b, TLanes cos, TLanes sin)
     {
         TLanes negativeSin = TLanes.Multiply(sin, TLanes.Broadcast(-1f));
@@ -118,6 +121,7 @@ internal static unsafe class FloatOperations<TLanes>
     }
 
     /// <summary>The same turn with a in even lanes and b in odd ones.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TLanes RotateAdjacent(TLanes pairs, TLanes cos, TLanes sin, TLanes signs) =>
         TLanes.FusedMultiplyAdd(pairs, cos, TLanes.Multiply(TLanes.SwapPairs(pairs), TLanes.Multiply(sin, signs)));
 

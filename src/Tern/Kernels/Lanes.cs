@@ -88,10 +88,10 @@ internal static unsafe class Lanes
     //     | 0x70000000          s111eeee emmmmmmm mmm00000 00000000   exponent + 224: 31 became 255, so infinity and NaN are right already
     //     · 2^-112              what e in 1..31 means
     //
-    // e = 0 went in as ±2^97 (1 + m/1024) and means ±m · 2^-24 = ±(1 + m/1024) · 2^-14 ∓ 2^-14: one fused multiply-add instead.
+    // e = 0 went in as ±2^97 (1 + m/1024) and means ±m · 2^-24 = ±(1 + m/1024) · 2^-14 ∓ 2^-14: one fused multiply-add by 2^-111. That
+    // has the smaller magnitude exactly when e = 0, and the sign is the same, so the minimum of the bits as unsigned integers chooses.
     public const int HalfShift = 13;
     public const int HalfExponentOffset = 0x70000000;
-    public const int HalfExponentMask = 0x0F800000;
     public const int SignMask = unchecked((int)0x80000000);
     public const float HalfNormalScale = 1f / (1L << 56) / (1L << 56);
     public const float HalfSubnormalScale = 2f * HalfNormalScale;
@@ -99,13 +99,22 @@ internal static unsafe class Lanes
     /// <summary>Bits of -2^-14; with the sign of a value exclusive-or'ed in, the addend for e = 0.</summary>
     public const int HalfSubnormalOffset = unchecked((int)0xB8800000);
 
-    /// <summary>The first <paramref name="count"/> lanes from memory, the others <paramref name="fill"/>; reads nothing behind them.</summary>
-    public static TLanes LoadFirst<TLanes>(float* source, int count, float fill = 0)
+    /// <summary>
+    /// A tail as sixteen floats of its own: the first <paramref name="count"/> from memory, the others <paramref name="fill"/>. Reductions
+    /// copy their tail before their loop: a call while accumulators live would cost a store in every turn of the loop.
+    /// </summary>
+    public static void CopyFirst(float* source, int count, float fill, float* destination)
+    {
+        new Span<float>(destination, Count).Fill(fill);
+        new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(destination, Count));
+    }
+
+    /// <summary>The first <paramref name="count"/> lanes from memory, the others zero; reads nothing behind them.</summary>
+    public static TLanes LoadFirst<TLanes>(float* source, int count)
         where TLanes : unmanaged, ILanes<TLanes>
     {
         float* buffer = stackalloc float[Count];
-        for (int i = 0; i < Count; i++)
-            buffer[i] = i < count ? source[i] : fill;
+        CopyFirst(source, count, 0f, buffer);
         return TLanes.Load(buffer);
     }
 

@@ -149,11 +149,9 @@ internal readonly unsafe struct Lanes128 : ILanes<Lanes128>
         Vector128<int> bits = half << Lanes.HalfShift;
         Vector128<float> shifted = (bits | Vector128.Create(Lanes.HalfExponentOffset)).AsSingle();
         Vector128<float> offset = ((bits & Vector128.Create(Lanes.SignMask)) ^ Vector128.Create(Lanes.HalfSubnormalOffset)).AsSingle();
-        Vector128<int> subnormal = Vector128.Equals(bits & Vector128.Create(Lanes.HalfExponentMask), Vector128<int>.Zero);
-        return Vector128.ConditionalSelect(
-            subnormal.AsSingle(),
-            Vector128.FusedMultiplyAdd(shifted, Vector128.Create(Lanes.HalfSubnormalScale), offset),
-            shifted * Vector128.Create(Lanes.HalfNormalScale));
+        Vector128<float> subnormal = Vector128.FusedMultiplyAdd(shifted, Vector128.Create(Lanes.HalfSubnormalScale), offset);
+        Vector128<float> normal = shifted * Vector128.Create(Lanes.HalfNormalScale);
+        return Vector128.Min(subnormal.AsUInt32(), normal.AsUInt32()).AsSingle();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -117,11 +117,9 @@ internal readonly unsafe struct Lanes256 : ILanes<Lanes256>
         Vector256<int> bits = half << Lanes.HalfShift;
         Vector256<float> shifted = (bits | Vector256.Create(Lanes.HalfExponentOffset)).AsSingle();
         Vector256<float> offset = ((bits & Vector256.Create(Lanes.SignMask)) ^ Vector256.Create(Lanes.HalfSubnormalOffset)).AsSingle();
-        Vector256<int> subnormal = Vector256.Equals(bits & Vector256.Create(Lanes.HalfExponentMask), Vector256<int>.Zero);
-        return Vector256.ConditionalSelect(
-            subnormal.AsSingle(),
-            Vector256.FusedMultiplyAdd(shifted, Vector256.Create(Lanes.HalfSubnormalScale), offset),
-            shifted * Vector256.Create(Lanes.HalfNormalScale));
+        Vector256<float> subnormal = Vector256.FusedMultiplyAdd(shifted, Vector256.Create(Lanes.HalfSubnormalScale), offset);
+        Vector256<float> normal = shifted * Vector256.Create(Lanes.HalfNormalScale);
+        return Vector256.Min(subnormal.AsUInt32(), normal.AsUInt32()).AsSingle();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -26,11 +26,9 @@ internal readonly unsafe struct Lanes512 : ILanes<Lanes512>
         Vector512<int> bits = Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source)) << Lanes.HalfShift;
         Vector512<float> shifted = (bits | Vector512.Create(Lanes.HalfExponentOffset)).AsSingle();
         Vector512<float> offset = ((bits & Vector512.Create(Lanes.SignMask)) ^ Vector512.Create(Lanes.HalfSubnormalOffset)).AsSingle();
-        Vector512<int> subnormal = Vector512.Equals(bits & Vector512.Create(Lanes.HalfExponentMask), Vector512<int>.Zero);
-        return new(Vector512.ConditionalSelect(
-            subnormal.AsSingle(),
-            Vector512.FusedMultiplyAdd(shifted, Vector512.Create(Lanes.HalfSubnormalScale), offset),
-            shifted * Vector512.Create(Lanes.HalfNormalScale)));
+        Vector512<float> subnormal = Vector512.FusedMultiplyAdd(shifted, Vector512.Create(Lanes.HalfSubnormalScale), offset);
+        Vector512<float> normal = shifted * Vector512.Create(Lanes.HalfNormalScale);
+        return new(Vector512.Min(subnormal.AsUInt32(), normal.AsUInt32()).AsSingle());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

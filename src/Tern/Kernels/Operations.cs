@@ -57,7 +57,7 @@ internal sealed unsafe class Operations
         : Of<LanesScalar>();
 
     /// <summary>The implementation on one lane type.</summary>
-    public static Operations Of<TLanes>()
+    private static Operations Of<TLanes>()
         where TLanes : unmanaged, ILanes<TLanes> => new(
             &FloatOperations<TLanes>.RmsNorm,
             &FloatOperations<TLanes>.L2Normalize,
