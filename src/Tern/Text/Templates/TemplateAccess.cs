@@ -19,7 +19,8 @@ internal static class TemplateAccess
     {
         if (value.Kind == TemplateKind.Dictionary)
         {
-            if (value.AsDictionary.TryGet(TemplateOperators.Key(renderer, index), out TemplateValue found))
+            // Python refuses lists as keys, and Jinja turns that into undefined.
+            if (index.Kind is not (TemplateKind.List or TemplateKind.Dictionary) && value.AsDictionary.TryGet(TemplateOperators.Key(renderer, index), out TemplateValue found))
                 return found;
         }
         else if (index.IsIntegral && (value.IsSequence || value.IsString))

@@ -77,7 +77,7 @@ internal static class TemplateCollectionMethods
     private static void Set(TemplateRenderer renderer, TemplateDictionary target, TemplateKey key, TemplateValue value)
     {
         renderer.Charge(1);
-        renderer.Allocate(128);
+        renderer.Allocate(224);
         target.Set(key, value);
     }
 

@@ -144,7 +144,7 @@ internal sealed partial class TemplateParser
             case TemplateTokenKind.Integer:
                 return new LiteralExpression(token.Line, Integer(token));
             case TemplateTokenKind.Float:
-                return new LiteralExpression(token.Line, double.Parse(token.Text, NumberStyles.Float, CultureInfo.InvariantCulture));
+                return new LiteralExpression(token.Line, TemplateValue.Float(double.Parse(token.Text, NumberStyles.Float, CultureInfo.InvariantCulture)));
             case TemplateTokenKind.Operator when token.Text == "(":
                 Enter();
                 TemplateExpression inner = ParseTuple(allowEmpty: true);

@@ -237,34 +237,31 @@ internal sealed record ArgumentList(
         if (ReferenceEquals(this, None))
             return TemplateArguments.None;
 
-        var positional = new List<TemplateValue>(Positional.Length);
-        foreach (TemplateExpression expression in Positional)
-            positional.Add(renderer.Evaluate(expression));
+        TemplateValue[] positional = Positional.Length == 0 ? [] : new TemplateValue[Positional.Length];
+        for (int i = 0; i < positional.Length; i++)
+            positional[i] = renderer.Evaluate(Positional[i]);
         if (Spread is not null)
-            foreach (TemplateValue value in TemplateAccess.Iterate(renderer, renderer.Evaluate(Spread)))
-                positional.Add(value);
+            positional = [.. positional, .. TemplateAccess.Iterate(renderer, renderer.Evaluate(Spread))];
 
-        var keywords = new List<(string, TemplateValue)>(Keywords.Length);
-        foreach ((string name, TemplateExpression expression) in Keywords)
-            keywords.Add((name, renderer.Evaluate(expression)));
+        (string, TemplateValue)[] keywords = Keywords.Length == 0 ? [] : new (string, TemplateValue)[Keywords.Length];
+        for (int i = 0; i < keywords.Length; i++)
+            keywords[i] = (Keywords[i].Name, renderer.Evaluate(Keywords[i].Value));
         if (SpreadKeywords is not null)
-            AddSpread(renderer, renderer.Evaluate(SpreadKeywords), keywords);
+            keywords = [.. keywords, .. Entries(renderer, renderer.Evaluate(SpreadKeywords))];
 
-        return new TemplateArguments([.. positional], [.. keywords]);
+        return new TemplateArguments(positional, keywords);
     }
 
-    private static void AddSpread(TemplateRenderer renderer, TemplateValue value, List<(string, TemplateValue)> keywords)
+    private static IEnumerable<(string, TemplateValue)> Entries(TemplateRenderer renderer, TemplateValue value)
     {
         if (value.Kind != TemplateKind.Dictionary)
             throw renderer.Fail($"the argument after ** must be a dict, not '{value.TypeName}'");
 
-        renderer.Charge(value.AsDictionary.Count);
         for (int i = 0; i < value.AsDictionary.Count; i++)
         {
+            renderer.Charge(1);
             TemplateValue key = value.AsDictionary[i].Key.Value;
-            if (!key.IsString)
-                throw renderer.Fail("keywords must be strings");
-            keywords.Add((key.AsString, value.AsDictionary[i].Value));
+            yield return key.IsString ? (key.AsString, value.AsDictionary[i].Value) : throw renderer.Fail("keywords must be strings");
         }
     }
 }

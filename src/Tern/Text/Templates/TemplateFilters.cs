@@ -31,7 +31,7 @@ internal static class TemplateFilters
         new("truncate", "length? killwords? end? leeway?", TemplateStrings.Truncate),
         new("upper", "", static c => c.Made(c.Text.ToUpperInvariant())),
         new("urlencode", "", static c => c.Made(Uri.EscapeDataString(c.Text).Replace("%2F", "/", StringComparison.Ordinal))),
-        new("wordcount", "", static c => TemplateStrings.WordCount(c.Text)),
+        new("wordcount", "", static c => TemplateStrings.WordCount(c.Renderer, c.Text)),
     ]);
 
     /// <summary>Applies a filter by name.</summary>

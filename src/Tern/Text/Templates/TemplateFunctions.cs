@@ -89,13 +89,16 @@ internal sealed class TemplateBuiltin
         if (arguments.Positional.Length > _parameters.Length)
             throw renderer.Fail($"{ShortName}() takes at most {_parameters.Length} arguments, {arguments.Positional.Length} were given");
 
-        var bound = new TemplateValue[_parameters.Length];
-        arguments.Positional.CopyTo(bound, 0);
+        TemplateValue[] bound = arguments.Positional;
+        if (bound.Length < _parameters.Length)
+            Array.Resize(ref bound, _parameters.Length);
         foreach ((string name, TemplateValue value) in arguments.Keywords)
         {
             int at = Array.IndexOf(_parameters, name);
             if (at < 0)
                 throw renderer.Fail($"{ShortName}() has no argument '{name}'");
+            if (at < arguments.Positional.Length)
+                throw renderer.Fail($"{ShortName}() has two values for the argument '{name}'");
             bound[at] = value;
         }
 

@@ -30,7 +30,7 @@ internal static class TemplateJson
             case JsonValueKind.String:
                 return Text(element, static e => e.GetString()!);
             case JsonValueKind.Number:
-                return element.TryGetInt64(out long integer) && !element.GetRawText().AsSpan().ContainsAny('.', 'e', 'E') ? integer : element.GetDouble();
+                return element.TryGetInt64(out long integer) && !element.GetRawText().AsSpan().ContainsAny('.', 'e', 'E') ? integer : TemplateValue.Float(element.GetDouble());
             case JsonValueKind.True:
                 return true;
             case JsonValueKind.False:

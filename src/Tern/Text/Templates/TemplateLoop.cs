@@ -22,6 +22,9 @@ internal sealed class ForStatement(
         if (condition is not null)
             items = Filter(renderer, items, condition, outer);
 
+        // The loop variable and a scope.
+        renderer.Charge(3);
+        renderer.Allocate(256);
         var loop = new TemplateLoop(items, isRecursive ? this : null, outer, depth);
         TemplateScope? scope = null;
         for (int i = 0; i < loop.Length && i < items.Count; i++)

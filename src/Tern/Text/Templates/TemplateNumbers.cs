@@ -34,10 +34,10 @@ internal static class TemplateNumbers
     public static TemplateValue Float(TemplateCall call)
     {
         if (call.Subject.IsNumber)
-            return call.Subject.AsDouble;
+            return TemplateValue.Float(call.Subject.AsDouble);
         if (call.Subject.IsString && double.TryParse(Plain(call.Text), NumberStyles.Float, CultureInfo.InvariantCulture, out double value))
-            return value;
-        return call[0].IsUndefined ? 0.0 : call[0];
+            return TemplateValue.Float(value);
+        return call[0].IsUndefined ? TemplateValue.Float(0) : call[0];
     }
 
     /// <summary>The filter <c>round</c>: half to even, up, or down, at a number of decimals.</summary>
@@ -54,9 +54,9 @@ internal static class TemplateNumbers
         return call.TextAt(1, "common") switch
         {
             "common" when call.Subject.IsIntegral => call.Subject.AsLong,
-            "common" => Math.Round(call.Subject.AsDouble, digits, MidpointRounding.ToEven),
-            "ceil" => Math.Ceiling(call.Subject.AsDouble * scale) / scale,
-            "floor" => Math.Floor(call.Subject.AsDouble * scale) / scale,
+            "common" => TemplateValue.Float(Math.Round(call.Subject.AsDouble, digits, MidpointRounding.ToEven)),
+            "ceil" => TemplateValue.Float(Math.Ceiling(call.Subject.AsDouble * scale) / scale),
+            "floor" => TemplateValue.Float(Math.Floor(call.Subject.AsDouble * scale) / scale),
             string other => throw call.Fail($"the method {TemplateText.Quote(other)} is not one of 'common', 'ceil', 'floor'"),
         };
     }
@@ -64,7 +64,7 @@ internal static class TemplateNumbers
     /// <summary>The filter <c>abs</c>.</summary>
     public static TemplateValue Absolute(TemplateCall call) => call.Subject.Kind switch
     {
-        TemplateKind.Float => Math.Abs(call.Subject.AsDouble),
+        TemplateKind.Float => TemplateValue.Float(Math.Abs(call.Subject.AsDouble)),
         TemplateKind.Boolean or TemplateKind.Integer => call.Subject.AsLong < 0 ? TemplateOperators.Sign(call.Renderer, call.Subject, "-") : call.Subject.AsLong,
         _ => throw call.Fail($"a number is needed, not '{call.Subject.TypeName}'"),
     };

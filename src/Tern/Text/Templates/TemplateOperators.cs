@@ -22,7 +22,7 @@ internal static class TemplateOperators
     /// <summary><c>+a</c> or <c>-a</c>.</summary>
     public static TemplateValue Sign(TemplateRenderer renderer, TemplateValue value, string operation) => value.Kind switch
     {
-        TemplateKind.Float => operation == "-" ? -value.AsDouble : value,
+        TemplateKind.Float => operation == "-" ? TemplateValue.Float(-value.AsDouble) : value,
         TemplateKind.Boolean or TemplateKind.Integer => operation != "-" ? value.AsLong
             : value.AsLong == long.MinValue ? throw Overflow(renderer) : -value.AsLong,
         TemplateKind.Undefined => throw renderer.Fail($"'{value.UndefinedName}' is undefined"),
@@ -168,7 +168,7 @@ internal static class TemplateOperators
         bool whole = a.IsIntegral && b.IsIntegral && operation != "/" && !(operation == "**" && b.AsLong < 0);
         try
         {
-            return whole ? Integers(operation, a.AsLong, b.AsLong) : Floats(operation, a.AsDouble, b.AsDouble);
+            return whole ? Integers(operation, a.AsLong, b.AsLong) : TemplateValue.Float(Floats(operation, a.AsDouble, b.AsDouble));
         }
         catch (OverflowException)
         {

@@ -52,7 +52,7 @@ internal sealed class TemplateRenderer(TemplateBudget budget, TemplateScope glob
     {
         _stepsLeft -= steps;
         if (_stepsLeft < 0)
-            throw Exceeded("step", budget.Steps, "steps");
+            throw Exceeded("step", budget.Steps, "");
     }
 
     /// <summary>Counts the reading of a text.</summary>
@@ -66,14 +66,14 @@ internal sealed class TemplateRenderer(TemplateBudget budget, TemplateScope glob
     {
         _memoryLeft -= bytes;
         if (_memoryLeft < 0)
-            throw Exceeded("memory", budget.MemoryBytes, "bytes");
+            throw Exceeded("memory", budget.MemoryBytes, " bytes");
     }
 
     /// <summary>Goes one level deeper in whatever recurses.</summary>
     public void Enter()
     {
         if (++_depth > budget.Depth || !RuntimeHelpers.TryEnsureSufficientExecutionStack())
-            throw Exceeded("depth", budget.Depth, "levels");
+            throw Exceeded("depth", budget.Depth, " levels");
     }
 
     /// <summary>Comes back up. An error ends the render, so there is no need to call it then.</summary>
@@ -149,13 +149,15 @@ internal sealed class TemplateRenderer(TemplateBudget budget, TemplateScope glob
 
         ChargeText(text.Length);
         if (_output.Length + (long)text.Length > budget.OutputCharacters)
-            throw Exceeded("output", budget.OutputCharacters, "characters");
+            throw Exceeded("output", budget.OutputCharacters, " characters");
         _output.Append(text);
     }
 
     /// <summary>Runs statements in a scope of their own and returns the text they write.</summary>
     public string Capture(TemplateStatement[] body, TemplateScope scope)
     {
+        // The scope, the builder and its first chunk.
+        Allocate(256);
         TemplateTextBuilder? outer = _capture;
         TemplateScope outerScope = Scope;
         var capture = new TemplateTextBuilder(this);
@@ -181,7 +183,7 @@ internal sealed class TemplateRenderer(TemplateBudget budget, TemplateScope glob
     }
 
     private TernException Exceeded(string budgetName, long limit, string unit) =>
-        Fail($"{budgetName} budget of {limit} {unit} exceeded");
+        Fail($"{budgetName} budget of {limit}{unit} exceeded");
 }
 
 /// <summary>Builds a string of which every character is paid for before it is stored.</summary>

@@ -14,13 +14,13 @@ internal static class TemplateStringMethods
         new("find", "sub", static c => Find(c, last: false)),
         new("format", "*", static c => TemplateFormat.Braces(c.Renderer, c.Text, c.Given)),
         new("index", "sub", static c => Find(c, last: false) is { AsLong: >= 0 } at ? at : throw c.Fail("the text does not occur")),
-        new("isalnum", "", static c => TemplateStrings.Every(c.Text, char.IsLetterOrDigit)),
-        new("isalpha", "", static c => TemplateStrings.Every(c.Text, char.IsLetter)),
-        new("isdecimal", "", static c => TemplateStrings.Every(c.Text, char.IsDigit)),
-        new("isdigit isnumeric", "", static c => TemplateStrings.Every(c.Text, static x => char.GetUnicodeCategory(x) is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.OtherNumber)),
-        new("islower", "", static c => TemplateStrings.IsCase(c.Text, upper: false)),
-        new("isspace", "", static c => TemplateStrings.Every(c.Text, TemplateLexer.IsSpace)),
-        new("isupper", "", static c => TemplateStrings.IsCase(c.Text, upper: true)),
+        new("isalnum", "", static c => TemplateStrings.Every(c.Renderer, c.Text, char.IsLetterOrDigit)),
+        new("isalpha", "", static c => TemplateStrings.Every(c.Renderer, c.Text, char.IsLetter)),
+        new("isdecimal", "", static c => TemplateStrings.Every(c.Renderer, c.Text, char.IsDigit)),
+        new("isdigit isnumeric", "", static c => TemplateStrings.Every(c.Renderer, c.Text, static x => char.GetUnicodeCategory(x) is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.OtherNumber)),
+        new("islower", "", static c => TemplateStrings.IsCase(c.Renderer, c.Text, upper: false)),
+        new("isspace", "", static c => TemplateStrings.Every(c.Renderer, c.Text, TemplateLexer.IsSpace)),
+        new("isupper", "", static c => TemplateStrings.IsCase(c.Renderer, c.Text, upper: true)),
         new("join", "iterable", Join),
         new("ljust", "width fillchar?", static c => TemplateStrings.Pad(c, c.IntegerAt(0, 0), c.TextAt(1, " "), TemplateStrings.Side.Left)),
         new("lower casefold", "", static c => c.Made(c.Text.ToLowerInvariant())),
@@ -166,7 +166,7 @@ internal static class TemplateStringMethods
             int start = i;
             if (limit-- == 0)
             {
-                yield return text[start..].TrimEnd();
+                yield return text[start..];
                 yield break;
             }
 
@@ -192,7 +192,7 @@ internal static class TemplateStringMethods
                 start--;
             if (limit-- == 0)
             {
-                words.Add(text[..end].TrimStart());
+                words.Add(text[..end]);
                 break;
             }
 

@@ -6,6 +6,9 @@ namespace Tern.Text.Templates;
 /// <summary>Operations on texts that filters and methods share.</summary>
 internal static class TemplateStrings
 {
+    /// <summary>How many times dearer it is to look at characters one by one than to search or copy them.</summary>
+    public const long CharacterByCharacter = 5;
+
     private const int IndentMax = 1000;
 
     private static readonly SearchValues<char> s_lineEnds = SearchValues.Create("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
@@ -35,6 +38,7 @@ internal static class TemplateStrings
             from++;
         while (end && to > from && Cuts(text[to - 1]))
             to--;
+        renderer.ChargeText(CharacterByCharacter * (text.Length - to + from));
         return text[from..to];
 
         bool Cuts(char c)
@@ -106,8 +110,9 @@ internal static class TemplateStrings
     }
 
     /// <summary>Number of runs of letters, digits and underscores.</summary>
-    public static long WordCount(string text)
+    public static long WordCount(TemplateRenderer renderer, string text)
     {
+        renderer.ChargeText(CharacterByCharacter * text.Length);
         long count = 0;
         bool inside = false;
         foreach (char c in text)
@@ -135,8 +140,9 @@ internal static class TemplateStrings
     }
 
     /// <summary>Whether there is a cased character and all of them are of the wanted case.</summary>
-    public static bool IsCase(string text, bool upper)
+    public static bool IsCase(TemplateRenderer renderer, string text, bool upper)
     {
+        renderer.ChargeText(CharacterByCharacter * text.Length);
         bool any = false;
         foreach (char c in text)
         {
@@ -149,7 +155,11 @@ internal static class TemplateStrings
     }
 
     /// <summary>Whether the text is not empty and every character has the property.</summary>
-    public static bool Every(string text, Func<char, bool> property) => text.Length > 0 && text.All(property);
+    public static bool Every(TemplateRenderer renderer, string text, Func<char, bool> property)
+    {
+        renderer.ChargeText(CharacterByCharacter * text.Length);
+        return text.Length > 0 && text.All(property);
+    }
 
     private static string Title(string text, Func<char, bool> begins)
     {

@@ -22,7 +22,7 @@ internal static class TemplateTests
         new("integer", "", static c => c.Subject.Kind == TemplateKind.Integer),
         new("iterable", "", static c => c.Subject.Kind is TemplateKind.Undefined or TemplateKind.String or TemplateKind.Dictionary || c.Subject.IsSequence),
         new("le <=", "other", static c => Compare(c, "<=")),
-        new("lower", "", static c => TemplateStrings.IsCase(c.Text, upper: false)),
+        new("lower", "", static c => TemplateStrings.IsCase(c.Renderer, c.Text, upper: false)),
         new("lt lessthan <", "other", static c => Compare(c, "<")),
         new("mapping", "", static c => c.Subject.Kind == TemplateKind.Dictionary),
         new("ne !=", "other", static c => Compare(c, "!=")),
@@ -35,7 +35,7 @@ internal static class TemplateTests
         new("test", "", static c => c.Subject.IsString && All!.ContainsKey(c.Subject.AsString)),
         new("true", "", static c => c.Subject.Kind == TemplateKind.Boolean && c.Subject.IsTrue),
         new("undefined", "", static c => c.Subject.IsUndefined),
-        new("upper", "", static c => TemplateStrings.IsCase(c.Text, upper: true)));
+        new("upper", "", static c => TemplateStrings.IsCase(c.Renderer, c.Text, upper: true)));
 
     /// <summary>Applies a test by name.</summary>
     /// <exception cref="TernException">There is no such test, or it refuses its subject or arguments.</exception>

@@ -53,6 +53,9 @@ internal readonly struct TemplateValue
     /// <summary>A string that <c>safe</c> or <c>escape</c> has marked as not to be escaped.</summary>
     public static TemplateValue Safe(string text) => new(TemplateKind.String, text, 1);
 
+    /// <summary>A float. There is no implicit conversion: <c>condition ? integer : number</c> would quietly be a float.</summary>
+    public static TemplateValue Float(double value) => new(TemplateKind.Float, null, BitConverter.DoubleToInt64Bits(value));
+
     /// <summary>A list; the reference is shared, as in Python.</summary>
     public static TemplateValue List(TemplateList items) => new(TemplateKind.List, items);
 
@@ -62,8 +65,6 @@ internal readonly struct TemplateValue
     public static implicit operator TemplateValue(bool value) => new(TemplateKind.Boolean, null, value ? 1 : 0);
 
     public static implicit operator TemplateValue(long value) => new(TemplateKind.Integer, null, value);
-
-    public static implicit operator TemplateValue(double value) => new(TemplateKind.Float, null, BitConverter.DoubleToInt64Bits(value));
 
     public static implicit operator TemplateValue(string value) => new(TemplateKind.String, value);
 
