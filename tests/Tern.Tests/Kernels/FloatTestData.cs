@@ -1,4 +1,3 @@
-using Tern.Kernels;
 using Tern.Machine;
 
 namespace Tern.Tests.Kernels;

@@ -51,18 +51,18 @@ public sealed unsafe class OperationsTests
 
     /// <summary>These bits were computed once; a machine, runtime or instruction set that computes others breaks the engine's promise.</summary>
     [Theory]
-    [InlineData("RmsNorm", 0x00000000u)]
-    [InlineData("L2Normalize", 0x00000000u)]
-    [InlineData("Add", 0x00000000u)]
-    [InlineData("Scale", 0x00000000u)]
-    [InlineData("SiluGate", 0x00000000u)]
-    [InlineData("SquaredReluGate", 0x00000000u)]
-    [InlineData("GeluGate", 0x00000000u)]
-    [InlineData("RopeHalves", 0x00000000u)]
-    [InlineData("RopeAdjacent", 0x00000000u)]
-    [InlineData("LogSumExp", 0x00000000u)]
-    [InlineData("Softmax", 0x00000000u)]
-    [InlineData("ArgMax", 0x00000000u)]
+    [InlineData("RmsNorm", 0xDBC7D41Du)]
+    [InlineData("L2Normalize", 0xB410AB3Fu)]
+    [InlineData("Add", 0xD8EEB2ADu)]
+    [InlineData("Scale", 0xD20CCFD8u)]
+    [InlineData("SiluGate", 0x6C05BAAEu)]
+    [InlineData("SquaredReluGate", 0x55B8317Du)]
+    [InlineData("GeluGate", 0x5D15214Bu)]
+    [InlineData("RopeHalves", 0x05E224B2u)]
+    [InlineData("RopeAdjacent", 0x4340C77Bu)]
+    [InlineData("LogSumExp", 0xF084C2D0u)]
+    [InlineData("Softmax", 0xA2FFFC8Du)]
+    [InlineData("ArgMax", 0x436C5D1Fu)]
     public void Results_have_pinned_bits(string name, uint hash)
     {
         foreach (Isa isa in FloatTestData.Choices)
@@ -112,8 +112,9 @@ public sealed unsafe class OperationsTests
             float[] x = FloatTestData.Uniform(count, count, 15);
             double max = x.Max();
             double sum = x.Sum(v => Math.Exp(v - max));
-            // The difference to the maximum is rounded, so e has that error times its size, at most 30; sums of a block add a few.
-            Close(x.Select(v => Math.Exp(v - max) / sum), Run("Softmax", x, x), 30 * Epsilon, 0);
+            // The difference to the maximum is rounded, so e has that error times its size, at most 30. A lane adds count / 16 numbers, and
+            // the rounding errors, half an epsilon each, grow like the root.
+            Close(x.Select(v => Math.Exp(v - max) / sum), Run("Softmax", x, x), Epsilon * (30 + Math.Sqrt(count / 16.0)), 0);
             float[] reduced = Run("LogSumExp", x, x);
             Assert.Equal((float)max, reduced[0]);
             Assert.InRange(reduced[1] / sum, 1 - (8 * Epsilon), 1 + (8 * Epsilon));
