@@ -78,8 +78,21 @@ public sealed class LanguageModel : IDisposable
     public static LanguageModel Load(string path, LoadOptions? options = null)
     {
         options ??= new LoadOptions();
+        return Load(path, options, new ModelOptions
+        {
+            Threads = options.Threads,
+            Kernels = KernelChoice.Parse(options.Kernel),
+            I2sLayout = options.I2sLayout,
+            PreTokenizer = options.PreTokenizer,
+            FloatActivations = options.FloatActivations,
+        });
+    }
+
+    /// <summary>Loads a model file with options of the engine's own, such as progress and cancellation.</summary>
+    internal static LanguageModel Load(string path, LoadOptions options, ModelOptions modelOptions)
+    {
         options.Validate();
-        var model = Model.Load(path, new ModelOptions { Threads = options.Threads, Kernels = KernelChoice.Parse(options.Kernel) });
+        var model = Model.Load(path, modelOptions);
         try
         {
             return new LanguageModel(model, options);

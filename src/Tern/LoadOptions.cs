@@ -1,5 +1,18 @@
 namespace Tern;
 
+/// <summary>How bytes of type id 36 are arranged; no header tells them apart.</summary>
+public enum I2sLayout
+{
+    /// <summary>Blocks of 128 weights in 32 bytes: every published file.</summary>
+    Canonical,
+
+    /// <summary>Blocks of 64 weights in 16 bytes: files quantized on ARM since November 2025.</summary>
+    Arm,
+
+    /// <summary>Four rows interleaved: x86 builds without ACT_PARALLEL.</summary>
+    FourRow,
+}
+
 /// <summary>How to load a model.</summary>
 public sealed record LoadOptions
 {
@@ -11,6 +24,15 @@ public sealed record LoadOptions
 
     /// <summary>A kernel family or row, such as <c>scalar</c> or <c>avx2</c>; null means the best for this processor, or TERN_KERNEL.</summary>
     public string? Kernel { get; init; }
+
+    /// <summary>How the bytes of I2_S tensors are arranged: files quantized by some builds of bitnet.cpp differ, and none says so.</summary>
+    public I2sLayout I2sLayout { get; init; }
+
+    /// <summary>The pre-tokenizer to use instead of the one that the file names, such as <c>llama-bpe</c>; null means the file's.</summary>
+    public string? PreTokenizer { get; init; }
+
+    /// <summary>Compute block types (Q8_0, Q4_0, Q1_0 …) with float activations, the plain definition, instead of int8 per 32 as their ecosystem does.</summary>
+    public bool FloatActivations { get; init; }
 
     /// <summary>Requests that may run at the same time and share the model; each has memory for a whole context.</summary>
     public int ParallelRequests { get; init; } = 4;

@@ -3,19 +3,6 @@ using Tern.Numerics;
 
 namespace Tern.Files;
 
-/// <summary>How bytes of type id 36 are arranged; no header tells them apart.</summary>
-internal enum I2sLayout
-{
-    /// <summary>Blocks of 128 weights in 32 bytes: every published file.</summary>
-    Canonical,
-
-    /// <summary>Blocks of 64 weights in 16 bytes: files quantized on ARM since November 2025.</summary>
-    Arm,
-
-    /// <summary>Four rows interleaved: x86 builds without ACT_PARALLEL.</summary>
-    FourRow,
-}
-
 /// <summary>A GGUF file, or all parts of a split one, opened and checked: metadata and mapped tensors.</summary>
 /// <remarks>
 /// The metadata of a split model is that of its first part without the <c>split.*</c> keys, so that it can be written as one file.

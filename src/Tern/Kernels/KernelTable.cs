@@ -23,10 +23,12 @@ internal sealed record KernelChoice(Isa Allowed, string? Row)
     /// <summary>The families that this processor can run, plainest first.</summary>
     public static IEnumerable<string> Families => s_families.Where(f => (f.Needs & ~Cpu.Available) == 0).Select(f => f.Name);
 
-    /// <summary>Reads a family or row name; null or empty is <see cref="Best"/>.</summary>
+    /// <summary>Reads a family or row name; null or empty is what TERN_KERNEL names, and without it <see cref="Best"/>.</summary>
     /// <exception cref="TernException">Unknown name (the known ones are listed) or one that this processor cannot run.</exception>
     public static KernelChoice Parse(string? name)
     {
+        if (string.IsNullOrEmpty(name))
+            name = EnvironmentVariables.Kernel;
         if (string.IsNullOrEmpty(name) || name == "best")
             return Best;
 

@@ -9,23 +9,26 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
 {
     private const int Alignment = 64;
 
+    private void* _block;
+
     /// <summary>Allocates <paramref name="count"/> zeroed elements, with a cache line of slack behind them.</summary>
     /// <exception cref="TernException">Not enough memory.</exception>
     public NativeBuffer(long count)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         Count = count;
-        nuint byteCount = checked((nuint)count * (nuint)sizeof(T) + Alignment);
+        nuint byteCount = checked((nuint)count * (nuint)sizeof(T) + 2 * Alignment);
         try
         {
-            Pointer = (T*)NativeMemory.AlignedAlloc(byteCount, Alignment);
+            // The system hands out large zeroed blocks without touching them: a KV cache costs memory only as it fills.
+            _block = NativeMemory.AllocZeroed(byteCount);
         }
         catch (OutOfMemoryException e)
         {
             throw new TernException(ErrorKind.Limit, $"not enough memory for {byteCount >> 20} MiB", e);
         }
 
-        NativeMemory.Clear(Pointer, byteCount);
+        Pointer = (T*)(((nuint)_block + Alignment - 1) & ~(nuint)(Alignment - 1));
         GC.AddMemoryPressure((long)byteCount);
     }
 
@@ -51,8 +54,9 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
         if (Pointer is null)
             return;
 
-        NativeMemory.AlignedFree(Pointer);
+        NativeMemory.Free(_block);
+        _block = null;
         Pointer = null;
-        GC.RemoveMemoryPressure(Count * sizeof(T) + Alignment);
+        GC.RemoveMemoryPressure(Count * sizeof(T) + 2 * Alignment);
     }
 }
