@@ -7,7 +7,7 @@ namespace Tern.Machine;
 internal sealed unsafe class NativeBuffer<T> : IDisposable
     where T : unmanaged
 {
-    private const int Alignment = 64;
+    private const int CacheLine = 64;
 
     /// <summary>Allocates <paramref name="count"/> zeroed elements, with a cache line of slack behind them.</summary>
     /// <exception cref="TernException">Not enough memory.</exception>
@@ -15,16 +15,18 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         Count = count;
-        nuint byteCount = checked((nuint)count * (nuint)sizeof(T) + Alignment);
+        nuint byteCount = checked((nuint)count * (nuint)sizeof(T) + CacheLine);
         try
         {
-            Pointer = (T*)NativeMemory.AlignedAlloc(byteCount, Alignment);
+            Pointer = (T*)NativeMemory.AlignedAlloc(byteCount, byteCount < HugePages.WorthBytes ? CacheLine : HugePages.PageBytes);
         }
         catch (OutOfMemoryException e)
         {
             throw new TernException(ErrorKind.Limit, $"not enough memory for {byteCount >> 20} MiB", e);
         }
 
+        if (byteCount >= HugePages.WorthBytes)
+            HugePages.Advise(Pointer, byteCount);
         NativeMemory.Clear(Pointer, byteCount);
         GC.AddMemoryPressure((long)byteCount);
     }
@@ -53,6 +55,6 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
 
         NativeMemory.AlignedFree(Pointer);
         Pointer = null;
-        GC.RemoveMemoryPressure(Count * sizeof(T) + Alignment);
+        GC.RemoveMemoryPressure(Count * sizeof(T) + CacheLine);
     }
 }
