@@ -7,7 +7,7 @@ namespace Tern.Kernels;
 internal static unsafe class MatMul
 {
     /// <summary>A chunk of rows that a worker takes is about this many bytes of weights for a single token, less for many.</summary>
-    private const long ChunkBytes = 48 << 10;
+    private const long ChunkBytes = 128 << 10;
 
     /// <summary>Rows come in multiples of this, so that kernels that take several rows at a time see whole sets.</summary>
     private const int ChunkRows = 8;

@@ -22,6 +22,7 @@ internal readonly struct ArmDotProduct : IArmDotProduct
 /// <summary>
 /// Ternary dot products with SDOT at 128 bits, straight to 32 bits; codes are masked where they stand, as in <see cref="TernaryAvx2"/>.
 /// <b>Never executed on an ARM processor.</b> The tests run this body with an emulated SDOT; what they cannot show is the JIT's ARM code.
+/// .NET has no prefetch instruction for it, so <c>ahead</c> is not used.
 /// </summary>
 internal readonly unsafe struct TernaryArm<TDot> : ITernaryIsa
     where TDot : struct, IArmDotProduct
@@ -30,7 +31,7 @@ internal readonly unsafe struct TernaryArm<TDot> : ITernaryIsa
 
     public static int PanelColumns => 4096;
 
-    public static Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks)
+    public static Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks, byte* ahead)
     {
         Vector128<int> fine0 = default, fine1 = default, fine2 = default, fine3 = default;
         Vector128<int> coarse0 = default, coarse1 = default, coarse2 = default, coarse3 = default;

@@ -23,7 +23,7 @@ internal readonly unsafe struct TernaryAvx2 : ITernaryIsa
     /// <summary>64 steps of 32 columns, each at most 2·2·128 in a 16-bit lane.</summary>
     public static int PanelColumns => 2048;
 
-    public static Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks)
+    public static Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks, byte* ahead)
     {
         Vector256<int> total0 = default, total1 = default, total2 = default, total3 = default;
         for (long done = 0; done < blocks;)
@@ -33,6 +33,7 @@ internal readonly unsafe struct TernaryAvx2 : ITernaryIsa
             Vector256<short> coarse0 = default, coarse1 = default, coarse2 = default, coarse3 = default;
             for (; done < stop; done++)
             {
+                Prefetch(ahead + done * 128);
                 AddBlock(row0 + done * 32, x + done * 128, ref fine0, ref coarse0);
                 AddBlock(row1 + done * 32, x + done * 128, ref fine1, ref coarse1);
                 AddBlock(row2 + done * 32, x + done * 128, ref fine2, ref coarse2);
@@ -86,6 +87,14 @@ internal readonly unsafe struct TernaryAvx2 : ITernaryIsa
 
         sums[0] += Sum4(Widen(sum00), Widen(sum10), Widen(sum20), Widen(sum30));
         sums[1] += Sum4(Widen(sum01), Widen(sum11), Widen(sum21), Widen(sum31));
+    }
+
+    /// <summary>Asks for the two cache lines of 128 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(byte* address)
+    {
+        Sse.Prefetch0(address);
+        Sse.Prefetch0(address + 64);
     }
 
     /// <summary>The sums of four vectors, as one vector.</summary>

@@ -22,8 +22,11 @@ internal readonly unsafe struct TernaryAvx512 : ITernaryIsa
     /// <summary>64 steps of 64 columns, each at most 2·2·128 in a 16-bit lane.</summary>
     public static int PanelColumns => 4096;
 
-    public static Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks)
+    public static Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks, byte* ahead)
     {
+        Vector512<byte> mask = Vector512.Create(
+            0x0C0C_0C0C_0C0C_0C0CUL, 0x0C0C_0C0C_0C0C_0C0CUL, 0x0C0C_0C0C_0C0C_0C0CUL, 0x0C0C_0C0C_0C0C_0C0CUL,
+            0x0303_0303_0303_0303UL, 0x0303_0303_0303_0303UL, 0x0303_0303_0303_0303UL, 0x0303_0303_0303_0303UL).AsByte();
         Vector512<int> total0 = default, total1 = default, total2 = default, total3 = default;
         for (long done = 0; done < blocks;)
         {
@@ -32,10 +35,11 @@ internal readonly unsafe struct TernaryAvx512 : ITernaryIsa
             for (; done < stop; done++)
             {
                 Vector512<sbyte> a0 = Vector512.Load(x + done * 128), a1 = Vector512.Load(x + done * 128 + 64);
-                sum0 = AddBlock(sum0, row0 + done * 32, a0, a1);
-                sum1 = AddBlock(sum1, row1 + done * 32, a0, a1);
-                sum2 = AddBlock(sum2, row2 + done * 32, a0, a1);
-                sum3 = AddBlock(sum3, row3 + done * 32, a0, a1);
+                TernaryAvx2.Prefetch(ahead + done * 128);
+                sum0 = AddBlock(sum0, row0 + done * 32, mask, a0, a1);
+                sum1 = AddBlock(sum1, row1 + done * 32, mask, a0, a1);
+                sum2 = AddBlock(sum2, row2 + done * 32, mask, a0, a1);
+                sum3 = AddBlock(sum3, row3 + done * 32, mask, a0, a1);
             }
 
             total0 += Widen(sum0);
@@ -94,9 +98,8 @@ internal readonly unsafe struct TernaryAvx512 : ITernaryIsa
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<short> AddBlock(Vector512<short> sum, byte* packed, Vector512<sbyte> a0, Vector512<sbyte> a1)
+    private static Vector512<short> AddBlock(Vector512<short> sum, byte* packed, Vector512<byte> mask, Vector512<sbyte> a0, Vector512<sbyte> a1)
     {
-        Vector512<byte> mask = Vector512.Create(Vector256.Create((byte)0x0C), Vector256.Create((byte)0x03));
         Vector512<byte> low = Avx512F.BroadcastVector256ToVector512((ulong*)packed).AsByte();
         Vector512<byte> high = (low.AsUInt16() >> 4).AsByte();
         return sum + Avx512BW.MultiplyAddAdjacent(high & mask, a0) + Avx512BW.MultiplyAddAdjacent(low & mask, a1);

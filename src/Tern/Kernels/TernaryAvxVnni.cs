@@ -14,12 +14,13 @@ internal readonly unsafe struct TernaryAvxVnni : ITernaryIsa
 
     public static int PanelColumns => 4096;
 
-    public static Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks)
+    public static Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks, byte* ahead)
     {
         Vector256<int> fine0 = default, fine1 = default, fine2 = default, fine3 = default;
         Vector256<int> coarse0 = default, coarse1 = default, coarse2 = default, coarse3 = default;
         for (long block = 0; block < blocks; block++)
         {
+            TernaryAvx2.Prefetch(ahead + block * 128);
             AddBlock(row0 + block * 32, x + block * 128, ref fine0, ref coarse0);
             AddBlock(row1 + block * 32, x + block * 128, ref fine1, ref coarse1);
             AddBlock(row2 + block * 32, x + block * 128, ref fine2, ref coarse2);

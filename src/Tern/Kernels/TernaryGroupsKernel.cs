@@ -48,7 +48,7 @@ internal static unsafe class TernaryGroupsKernel<TIsa>
             byte* row1 = weights + Math.Min(1, rows - 1) * problem->RowBytes;
             byte* row2 = weights + Math.Min(2, rows - 1) * problem->RowBytes;
             byte* row3 = weights + (rows - 1) * problem->RowBytes;
-            Vector128<int> sums = TIsa.Dot4(weights, row1, row2, row3, x + column, blocks);
+            Vector128<int> sums = TIsa.Dot4(weights, row1, row2, row3, x + column, blocks, weights);
             for (int i = 0; i < rows; i++)
             {
                 float dot = sums[i] - groupSums[group - groups.First];

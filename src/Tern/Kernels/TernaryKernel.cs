@@ -15,8 +15,11 @@ internal unsafe interface ITernaryIsa
     /// <summary>Most columns that <see cref="Tile"/> sums without overflow, a multiple of 128.</summary>
     static abstract int PanelColumns { get; }
 
-    /// <summary>Four packed rows times one token: the decode step, bound by reading the weights once.</summary>
-    static abstract Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks);
+    /// <summary>
+    /// Four packed rows times one token: the decode step, bound by reading the weights once. For each block of the four rows it asks the
+    /// cache for the next 128 bytes from <paramref name="ahead"/> on, which is no access: the address may lie outside the weights.
+    /// </summary>
+    static abstract Vector128<int> Dot4(byte* row0, byte* row1, byte* row2, byte* row3, sbyte* x, int blocks, byte* ahead);
 
     /// <summary>Unpacks blocks of 128 weights to one code per byte in the order of columns; both sides of any alignment.</summary>
     static abstract void Unpack(byte* packed, int blocks, byte* codes);
@@ -42,6 +45,12 @@ internal static unsafe class TernaryKernel<TIsa>
 
     private const int CacheLine = 64;
 
+    /// <summary>
+    /// How far ahead of the four rows in hand weights are asked for. The processor's own prefetching does not follow four rows at a time:
+    /// from memory, 4 or 8 KiB ahead was 1.7 times as fast as none (2 KiB 1.55); the end of a chunk of rows asks for this much in vain.
+    /// </summary>
+    private const int AheadBytes = 4096;
+
     public static void Run(MatMulProblem* problem, int start, int end)
     {
         int blocks = (problem->Columns + 127) / 128;
@@ -57,7 +66,7 @@ internal static unsafe class TernaryKernel<TIsa>
             for (int token = tiled; token < problem->Tokens; token++)
             {
                 sbyte* x = problem->Codes + (long)token * problem->CodeStride;
-                Store(problem, token, row, end, TIsa.Dot4(row0, row1, row2, row3, x, blocks));
+                Store(problem, token, row, end, TIsa.Dot4(row0, row1, row2, row3, x, blocks, row0 + AheadBytes));
             }
         }
     }

@@ -2,7 +2,11 @@ using Tern.Machine;
 
 namespace Tern.Kernels;
 
-/// <summary>The rows of the ternary layouts, in order of preference; the grouped layout runs on the same instructions.</summary>
+/// <summary>
+/// The rows of the ternary layouts, in order of preference; the grouped layout runs on the same instructions. The order is measured: from
+/// memory the vector rows are equal within noise; with 128 tokens AVX-512 leads VPDPBUSD ymm by half on Zen 5 and by 2 % on Emerald Rapids,
+/// where VPDPBUSD in turn leads by a third for one token whose weights are in cache, which a model's weights never are.
+/// </summary>
 internal static unsafe class TernaryKernels
 {
     /// <summary>Most columns of a ternary matrix: every partial sum of every row stays inside int32 with room to spare.</summary>

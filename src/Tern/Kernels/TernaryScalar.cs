@@ -9,12 +9,13 @@ internal static unsafe class TernaryScalar
 {
     public static void Run(MatMulProblem* problem, int start, int end)
     {
+        int blocks = (problem->Columns + 127) / 128;
         for (int token = 0; token < problem->Tokens; token++)
         {
             sbyte* x = problem->Codes + (long)token * problem->CodeStride;
             float* y = problem->Output + token * problem->OutputStride;
             for (int row = start; row < end; row++)
-                y[row] = Dot(problem->Weights + row * problem->RowBytes, x, 0, problem->Columns) / problem->Scales[token] * problem->RowScales[row];
+                y[row] = Dot(problem->Weights + row * problem->RowBytes, x, blocks) / problem->Scales[token] * problem->RowScales[row];
         }
     }
 
@@ -31,8 +32,8 @@ internal static unsafe class TernaryScalar
                 for (int group = 0; group < groups; group++)
                 {
                     int first = group * problem->ScaleColumns;
-                    int last = Math.Min(first + problem->ScaleColumns, problem->Columns);
-                    float dot = Dot(problem->Weights + row * problem->RowBytes, x, first, last);
+                    int blocks = (Math.Min(problem->ScaleColumns, problem->Columns - first) + 127) / 128;
+                    float dot = Dot(problem->Weights + row * problem->RowBytes + first / 4, x + first, blocks);
                     sum = MathF.FusedMultiplyAdd(problem->RowScales[(long)row * groups + group], dot, sum);
                 }
 
@@ -41,15 +42,20 @@ internal static unsafe class TernaryScalar
         }
     }
 
-    /// <summary>Σ t·a over columns [first, last).</summary>
-    private static float Dot(byte* weights, sbyte* x, int first, int last)
+    /// <summary>Σ t·a over whole blocks; what pads the last one is t = 0.</summary>
+    private static int Dot(byte* weights, sbyte* x, int blocks)
     {
         int dot = 0;
-        for (int column = first; column < last; column++)
+        for (int block = 0; block < blocks; block++, weights += 32, x += 128)
         {
-            int shift = 6 - 2 * (column / 32 % 4);
-            int code = weights[column / 128 * 32 + column % 32] >> shift & 3;
-            dot += (code - 1) * x[column];
+            for (int p = 0; p < 32; p++)
+            {
+                int codes = weights[p];
+                dot += ((codes >> 6) - 1) * x[p]
+                    + ((codes >> 4 & 3) - 1) * x[32 + p]
+                    + ((codes >> 2 & 3) - 1) * x[64 + p]
+                    + ((codes & 3) - 1) * x[96 + p];
+            }
         }
 
         return dot;

@@ -7,8 +7,9 @@ namespace Tern.Machine;
 internal sealed unsafe class NativeBuffer<T> : IDisposable
     where T : unmanaged
 {
-    private const int Alignment = 64;
+    private const int CacheLine = 64;
 
+    private readonly long _byteCount;
     private void* _block;
 
     /// <summary>Allocates <paramref name="count"/> zeroed elements, with a cache line of slack behind them.</summary>
@@ -17,19 +18,23 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         Count = count;
-        nuint byteCount = checked((nuint)count * (nuint)sizeof(T) + 2 * Alignment);
+        nuint used = checked((nuint)count * (nuint)sizeof(T) + CacheLine);
+        nuint alignment = used < HugePages.WorthBytes ? CacheLine : HugePages.PageBytes;
+        _byteCount = (long)(used + alignment);
         try
         {
             // The system hands out large zeroed blocks without touching them: a KV cache costs memory only as it fills.
-            _block = NativeMemory.AllocZeroed(byteCount);
+            _block = NativeMemory.AllocZeroed(used + alignment);
         }
         catch (OutOfMemoryException e)
         {
-            throw new TernException(ErrorKind.Limit, $"not enough memory for {byteCount >> 20} MiB", e);
+            throw new TernException(ErrorKind.Limit, $"not enough memory for {used >> 20} MiB", e);
         }
 
-        Pointer = (T*)(((nuint)_block + Alignment - 1) & ~(nuint)(Alignment - 1));
-        GC.AddMemoryPressure((long)byteCount);
+        Pointer = (T*)(((nuint)_block + alignment - 1) & ~(alignment - 1));
+        if (alignment == HugePages.PageBytes)
+            HugePages.Advise(Pointer, used);
+        GC.AddMemoryPressure(_byteCount);
     }
 
     ~NativeBuffer() => Free();
@@ -51,12 +56,12 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
 
     private void Free()
     {
-        if (Pointer is null)
+        if (_block is null)
             return;
 
         NativeMemory.Free(_block);
         _block = null;
         Pointer = null;
-        GC.RemoveMemoryPressure(Count * sizeof(T) + 2 * Alignment);
+        GC.RemoveMemoryPressure(_byteCount);
     }
 }

@@ -86,18 +86,14 @@ internal sealed unsafe class TernaryProblem : IDisposable
 }
 
 /// <summary>SDOT in plain C#: lets the ARM row's body run anywhere.</summary>
-internal readonly struct EmulatedDotProduct : IArmDotProduct
+internal readonly unsafe struct EmulatedDotProduct : IArmDotProduct
 {
     public static Vector128<int> DotAccumulate(Vector128<int> sums, Vector128<sbyte> left, Vector128<sbyte> right)
     {
-        for (int i = 0; i < 4; i++)
-        {
-            int sum = sums[i];
-            for (int j = 4 * i; j < 4 * i + 4; j++)
-                sum += left[j] * right[j];
-            sums = sums.WithElement(i, sum);
-        }
-
+        sbyte* l = (sbyte*)&left, r = (sbyte*)&right;
+        int* sum = (int*)&sums;
+        for (int i = 0; i < 16; i++)
+            sum[i / 4] += l[i] * r[i];
         return sums;
     }
 }
