@@ -23,7 +23,7 @@ internal readonly unsafe struct BlockAvx512 : IBlockIsa
         {
             Vector512<sbyte> x = Vector512.Load(activations);
             (Vector512<short> left, Vector512<short> right) = Prepare<TFormat>(x);
-            Vector512<float> scale = Vector512.Load(scales) * Vector512.Create(Vector256.Create(steps[0]), Vector256.Create(steps[1]));
+            Vector512<float> scale = Vector512.Load(scales) * Vector256.Create(steps[0]).ToVector512Unsafe().WithUpper(Vector256.Create(steps[1]));
             lanes0 = Add(Dot<TFormat>(codes, x, left, right, subScales), Avx512F.Permute4x32(scale, 0x00), lanes0);
             lanes1 = Add(Dot<TFormat>(codes + 64, x, left, right, subScales + 32), Avx512F.Permute4x32(scale, 0x55), lanes1);
             lanes2 = Add(Dot<TFormat>(codes + 128, x, left, right, subScales + 64), Avx512F.Permute4x32(scale, 0xAA), lanes2);

@@ -36,7 +36,7 @@ internal unsafe interface IBlockFormat
     /// <summary>Codes are signed bytes of the full range (Bias is 0); otherwise they are at most 63.</summary>
     static abstract bool IsSigned { get; }
 
-    /// <summary>All parts of a unit have the same fp16 scale.</summary>
+    /// <summary>All parts of a unit have the same fp16 scale (times their factors).</summary>
     static abstract bool HasOneScale { get; }
 
     /// <summary>Scales are fp16 times an integer factor of each part.</summary>

@@ -27,11 +27,14 @@ internal static unsafe class BlockKernels
         where TFormat : struct, IBlockFormat
     {
         WeightLayout layout = WeightLayout.Of(type);
+        KernelRow avxVnni = Row("avx-vnni", Isa.AvxVnni | Isa.Avx2, &BlockMatMul<TFormat, BlockAvx2<BlockDotAvxVnni>>.Run);
+        KernelRow avx2 = Row("avx2", Isa.Avx2, &BlockMatMul<TFormat, BlockAvx2<BlockDotAvx2>>.Run);
         return
         [
             Row("avx512", Isa.Avx512, &BlockMatMul<TFormat, BlockAvx512>.Run),
-            Row("avx-vnni", Isa.AvxVnni | Isa.Avx2, &BlockMatMul<TFormat, BlockAvx2<BlockDotAvxVnni>>.Run),
-            Row("avx2", Isa.Avx2, &BlockMatMul<TFormat, BlockAvx2<BlockDotAvx2>>.Run),
+
+            // VPMADDWD multiplies by sub-scales on its way; after VPDPBUSD they cost a slow 32-bit product.
+            .. TFormat.HasSubScales ? (KernelRow[])[avx2, avxVnni] : [avxVnni, avx2],
             Row("arm", Isa.AdvSimd | Isa.Dp, &BlockMatMul<TFormat, Block128<BlockDotArm>>.Run),
             Row("neon", Isa.AdvSimd, &BlockMatMul<TFormat, Block128<BlockDotNeon>>.Run),
             Row("scalar", Isa.None, &BlockScalar<TFormat>.Run),

@@ -20,7 +20,7 @@ internal readonly unsafe struct Q4_KBlocks : IBlockFormat
 
     public static bool IsSigned => false;
 
-    public static bool HasOneScale => false;
+    public static bool HasOneScale => true;
 
     public static bool HasFactors => true;
 

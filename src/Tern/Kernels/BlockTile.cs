@@ -60,7 +60,13 @@ internal static unsafe class BlockMatMul<TFormat, TIsa>
     where TIsa : struct, IBlockIsa
 {
     private const int TokensMax = 16, Lanes = 16, Block = 32, CacheLine = 64;
-    private const int UnitBytesMax = 256;
+    private const int UnitBytesMax = 256, PartsMax = 2 * BlockTile.PairsMax;
+
+    private static int PairsPerUnit => TFormat.UnitColumns / BlockTile.PairColumns;
+
+    private static int PartsPerUnit => TFormat.UnitColumns / Block;
+
+    private static int ScalesPerUnit => TFormat.HasOneScale ? 1 : PartsPerUnit;
 
     /// <summary>One allocation on the stack, carved into aligned buffers.</summary>
     private struct Scratch
@@ -68,11 +74,16 @@ internal static unsafe class BlockMatMul<TFormat, TIsa>
         public BlockTile Tile;
         public float* Accumulators;   // [TokensMax, Rows, Lanes]
         public float* Corrections;    // [TokensMax, Rows]
+        public ushort* Bits;          // [2, PartsMax, Rows] fp16 scales, minimums
+        public float* Singles;        // [PartsMax, Rows] the scales as float32
+        public float* Factors;        // [2, PartsMax, Rows] of scales, minimums
         public byte* LastUnits;       // [Rows, UnitBytesMax]
     }
 
     private const int ScratchBytes = (BlockTile.PairsMax * ((2 * BlockTile.PairCodes) + ((Lanes + (2 * BlockTile.Rows)) * sizeof(float))))
-        + (TokensMax * BlockTile.Rows * (Lanes + 1) * sizeof(float)) + (BlockTile.Rows * UnitBytesMax) + CacheLine;
+        + (TokensMax * BlockTile.Rows * (Lanes + 1) * sizeof(float))
+        + (PartsMax * BlockTile.Rows * ((3 * sizeof(float)) + (2 * sizeof(ushort))))
+        + (BlockTile.Rows * UnitBytesMax) + CacheLine;
 
     [SkipLocalsInit]
     public static void Run(MatMulProblem* problem, int start, int end)
@@ -98,7 +109,10 @@ internal static unsafe class BlockMatMul<TFormat, TIsa>
         scratch.Tile.Minimums = scratch.Tile.Scales + (BlockTile.PairsMax * Lanes);
         scratch.Accumulators = scratch.Tile.Minimums + (BlockTile.PairsMax * 2 * BlockTile.Rows);
         scratch.Corrections = scratch.Accumulators + (TokensMax * BlockTile.Rows * Lanes);
-        scratch.LastUnits = (byte*)(scratch.Corrections + (TokensMax * BlockTile.Rows));
+        scratch.Singles = scratch.Corrections + (TokensMax * BlockTile.Rows);
+        scratch.Factors = scratch.Singles + (PartsMax * BlockTile.Rows);
+        scratch.Bits = (ushort*)(scratch.Factors + (2 * PartsMax * BlockTile.Rows));
+        scratch.LastUnits = (byte*)(scratch.Bits + (2 * PartsMax * BlockTile.Rows));
         return scratch;
     }
 
@@ -107,12 +121,12 @@ internal static unsafe class BlockMatMul<TFormat, TIsa>
         const int laneStride = BlockTile.Rows * Lanes;
         new Span<float>(scratch.Accumulators, tokens * laneStride).Clear();
         new Span<float>(scratch.Corrections, tokens * BlockTile.Rows).Clear();
-        int pairsPerUnit = TFormat.UnitColumns / BlockTile.PairColumns, pairs = problem->Columns / BlockTile.PairColumns;
+        int pairs = problem->Columns / BlockTile.PairColumns;
         for (int pair = 0; pair < pairs; pair += BlockTile.PairsMax)
         {
             int count = Math.Min(BlockTile.PairsMax, pairs - pair);
-            long offset = (long)(pair / pairsPerUnit) * TFormat.UnitBytes;
-            Fill(rows[0] + offset, rows[1] + offset, rows[2] + offset, rows[3] + offset, count / pairsPerUnit, in scratch.Tile);
+            long offset = (long)(pair / PairsPerUnit) * TFormat.UnitBytes;
+            Fill(rows[0] + offset, rows[1] + offset, rows[2] + offset, rows[3] + offset, count / PairsPerUnit, in scratch);
             for (int token = 0; token < tokens; token++)
             {
                 sbyte* codes = problem->Codes + ((long)(firstToken + token) * problem->CodeStride) + (pair * BlockTile.PairColumns);
@@ -147,7 +161,7 @@ internal static unsafe class BlockMatMul<TFormat, TIsa>
         new Span<byte>(units, BlockTile.Rows * UnitBytesMax).Clear();
         for (int r = 0; r < BlockTile.Rows; r++)
             new ReadOnlySpan<byte>(rows[r] + ((long)pairs * TFormat.UnitBytes), TFormat.UnitBytes / 2).CopyTo(new Span<byte>(units + (r * UnitBytesMax), UnitBytesMax));
-        Fill(units, units + UnitBytesMax, units + (2 * UnitBytesMax), units + (3 * UnitBytesMax), 1, in scratch.Tile);
+        Fill(units, units + UnitBytesMax, units + (2 * UnitBytesMax), units + (3 * UnitBytesMax), 1, in scratch);
 
         float* steps = stackalloc float[2];
         int* sums = stackalloc int[2];
@@ -163,66 +177,89 @@ internal static unsafe class BlockMatMul<TFormat, TIsa>
         }
     }
 
-    private static void Fill(byte* unit0, byte* unit1, byte* unit2, byte* unit3, int units, in BlockTile tile)
+    /// <summary>
+    /// Unpacks units of four rows. The fp16 scales are collected first and converted together: one at a time, that would cost as much as
+    /// the products.
+    /// </summary>
+    private static void Fill(byte* unit0, byte* unit1, byte* unit2, byte* unit3, int units, in Scratch scratch)
     {
-        int pairsPerUnit = TFormat.UnitColumns / BlockTile.PairColumns;
-        byte* codes = tile.Codes;
-        short* subScales = tile.SubScales;
-        float* scales = tile.Scales, minimums = tile.Minimums;
+        byte* codes = scratch.Tile.Codes;
+        short* subScales = scratch.Tile.SubScales;
+        ushort* bits = scratch.Bits, minimumBits = bits + (PartsMax * BlockTile.Rows);
+        float* factors = scratch.Factors, minimumFactors = factors + (PartsMax * BlockTile.Rows);
         for (int unit = 0; unit < units; unit++)
         {
             TIsa.Unpack<TFormat>(unit0, codes, subScales);
             TIsa.Unpack<TFormat>(unit1, codes + BlockTile.PairColumns, subScales + (BlockTile.PairColumns / 2));
             TIsa.Unpack<TFormat>(unit2, codes + (2 * BlockTile.PairColumns), subScales + BlockTile.PairColumns);
             TIsa.Unpack<TFormat>(unit3, codes + (3 * BlockTile.PairColumns), subScales + (3 * BlockTile.PairColumns / 2));
-            Vector128<float> one = Scales(unit0, unit1, unit2, unit3, 0);
-            for (int pair = 0; pair < pairsPerUnit; pair++)
+            codes += PairsPerUnit * BlockTile.PairCodes;
+            subScales += PairsPerUnit * BlockTile.PairSubScales;
+            for (int part = 0; part < PartsPerUnit; part++)
             {
-                Vector128<float> even = TFormat.HasOneScale ? one : Scales(unit0, unit1, unit2, unit3, 2 * pair);
-                Vector128<float> odd = TFormat.HasOneScale ? one : Scales(unit0, unit1, unit2, unit3, (2 * pair) + 1);
-                Vector256.Create(even, even).Store(scales);
-                Vector256.Create(odd, odd).Store(scales + 8);
-                scales += Lanes;
-                if (TFormat.HasMinimums)
-                {
-                    Minimums(unit0, unit1, unit2, unit3, 2 * pair).Store(minimums);
-                    Minimums(unit0, unit1, unit2, unit3, (2 * pair) + 1).Store(minimums + BlockTile.Rows);
-                    minimums += 2 * BlockTile.Rows;
-                }
+                if (part < ScalesPerUnit)
+                    bits = Put(bits, TFormat.Scale(unit0, part), TFormat.Scale(unit1, part), TFormat.Scale(unit2, part), TFormat.Scale(unit3, part));
+                if (TFormat.HasFactors)
+                    factors = Put(factors, TFormat.Factor(unit0, part), TFormat.Factor(unit1, part), TFormat.Factor(unit2, part), TFormat.Factor(unit3, part));
+                if (!TFormat.HasMinimums)
+                    continue;
+
+                (ushort bits0, int factor0) = TFormat.Minimum(unit0, part);
+                (ushort bits1, int factor1) = TFormat.Minimum(unit1, part);
+                (ushort bits2, int factor2) = TFormat.Minimum(unit2, part);
+                (ushort bits3, int factor3) = TFormat.Minimum(unit3, part);
+                minimumBits = Put(minimumBits, bits0, bits1, bits2, bits3);
+                minimumFactors = Put(minimumFactors, factor0, factor1, factor2, factor3);
             }
 
-            codes += pairsPerUnit * BlockTile.PairCodes;
-            subScales += pairsPerUnit * BlockTile.PairSubScales;
             unit0 += TFormat.UnitBytes;
             unit1 += TFormat.UnitBytes;
             unit2 += TFormat.UnitBytes;
             unit3 += TFormat.UnitBytes;
         }
+
+        SpreadScales(units, in scratch);
+        if (TFormat.HasMinimums)
+            SpreadMinimums(units, in scratch);
     }
 
-    /// <summary>d_w of one part of four rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector128<float> Scales(byte* unit0, byte* unit1, byte* unit2, byte* unit3, int part)
+    private static T* Put<T>(T* to, T value0, T value1, T value2, T value3)
+        where T : unmanaged
     {
-        Vector128<uint> bits = Vector128.Create(
-            (uint)TFormat.Scale(unit0, part), TFormat.Scale(unit1, part), TFormat.Scale(unit2, part), TFormat.Scale(unit3, part));
-        Vector128<float> scales = Halves.ToSingle(bits);
-        return TFormat.HasFactors
-            ? scales * Vector128.Create(
-                (float)TFormat.Factor(unit0, part), TFormat.Factor(unit1, part), TFormat.Factor(unit2, part), TFormat.Factor(unit3, part))
-            : scales;
+        (to[0], to[1], to[2], to[3]) = (value0, value1, value2, value3);
+        return to + 4;
     }
 
-    /// <summary>m_w of one part of four rows.</summary>
-    private static Vector128<float> Minimums(byte* unit0, byte* unit1, byte* unit2, byte* unit3, int part)
+    private static void SpreadScales(int units, in Scratch scratch)
     {
-        return Vector128.Create(One(unit0, part), One(unit1, part), One(unit2, part), One(unit3, part));
-
-        static float One(byte* unit, int part)
+        int count = units * ScalesPerUnit * BlockTile.Rows;
+        float* from = scratch.Singles, factors = scratch.Factors, to = scratch.Tile.Scales;
+        Halves.ToSingles(new ReadOnlySpan<ushort>(scratch.Bits, count), new Span<float>(from, count));
+        for (int unit = 0; unit < units; unit++, from += ScalesPerUnit * BlockTile.Rows)
         {
-            (ushort bits, int factor) = TFormat.Minimum(unit, part);
-            return Halves.ToSingle(bits) * factor;
+            for (int part = 0; part < PartsPerUnit; part++, to += 2 * BlockTile.Rows)
+            {
+                Vector128<float> scales = Vector128.Load(from + (TFormat.HasOneScale ? 0 : part * BlockTile.Rows));
+                if (TFormat.HasFactors)
+                {
+                    scales *= Vector128.Load(factors);
+                    factors += BlockTile.Rows;
+                }
+
+                scales.Store(to);
+                scales.Store(to + BlockTile.Rows);
+            }
         }
+    }
+
+    private static void SpreadMinimums(int units, in Scratch scratch)
+    {
+        int count = units * PartsPerUnit * BlockTile.Rows;
+        float* factors = scratch.Factors + (PartsMax * BlockTile.Rows), to = scratch.Tile.Minimums;
+        Halves.ToSingles(new ReadOnlySpan<ushort>(scratch.Bits + (PartsMax * BlockTile.Rows), count), new Span<float>(to, count));
+        for (int i = 0; i < count; i += BlockTile.Rows)
+            (Vector128.Load(to + i) * Vector128.Load(factors + i)).Store(to + i);
     }
 
     /// <summary>corr = fma(m_w · step, Σa, corr) for four rows, block after block.</summary>

@@ -26,10 +26,14 @@ internal sealed class I2SFourRowType : I2SType
             codes[c] = (sbyte)(((bytes[c] >> shift) & 3) - 1);
     }
 
-    private protected override (long Byte, int Shift) Place(long i, long columns)
+    private protected override void EncodeCodes(ReadOnlySpan<float> source, int columns, float inverseScale, Span<byte> destination)
     {
-        (long row, long column) = Math.DivRem(i, columns);
-        return ((row / RowsPerByte * columns) + column, Shift(row));
+        destination.Clear();
+        for (int i = 0; i < source.Length; i++)
+        {
+            (int row, int column) = Math.DivRem(i, columns);
+            destination[(row / RowsPerByte * columns) + column] |= (byte)((Code(source[i], inverseScale) + 1) << Shift(row));
+        }
     }
 
     private static int Shift(long row) => 6 - (int)(row % RowsPerByte * 2);

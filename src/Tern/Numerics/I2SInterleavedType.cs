@@ -43,10 +43,20 @@ internal sealed class I2SInterleavedType(string name, int group) : I2SType
         }
     }
 
-    private protected override (long Byte, int Shift) Place(long i, long columns)
+    private protected override void EncodeCodes(ReadOnlySpan<float> source, int columns, float inverseScale, Span<byte> destination)
     {
-        int inGroup = (int)(i % group);
-        return ((i / group * BlockBytes) + (inGroup % BlockBytes), 6 - (inGroup / BlockBytes * 2));
+        int quarter = BlockBytes;
+        for (int first = 0; first < destination.Length; first += quarter)
+        {
+            ReadOnlySpan<float> weights = source.Slice(4 * first, group);
+            for (int p = 0; p < quarter; p++)
+            {
+                int packed = 0;
+                for (int i = p; i < group; i += quarter)
+                    packed = (packed << 2) | (Code(weights[i], inverseScale) + 1);
+                destination[first + p] = (byte)packed;
+            }
+        }
     }
 
     private static void DecodeGroup(ReadOnlySpan<byte> bytes, Span<sbyte> codes)

@@ -33,15 +33,11 @@ internal abstract class I2SType : TernaryType
     {
         RowsToEncode(source, columns, destination);
         float scale = Scale(source), inverse = BlockType.Inverse(scale);
-        destination.Clear();
+        destination[^TailBytes..].Clear();
         MemoryMarshal.Write(destination[^TailBytes..], scale);
-        for (int i = 0; i < source.Length; i++)
-        {
-            (long at, int shift) = Place(i, columns);
-            destination[(int)at] |= (byte)((Code(source[i], inverse) + 1) << shift);
-        }
+        EncodeCodes(source, (int)columns, inverse, destination[..^TailBytes]);
     }
 
-    /// <summary>The byte and the shift of the two bits of the weight at flat index <paramref name="i"/>.</summary>
-    private protected abstract (long Byte, int Shift) Place(long i, long columns);
+    /// <summary>Packs the codes of all weights, without the tail.</summary>
+    private protected abstract void EncodeCodes(ReadOnlySpan<float> source, int columns, float inverseScale, Span<byte> destination);
 }
