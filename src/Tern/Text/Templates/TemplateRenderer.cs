@@ -97,6 +97,7 @@ internal sealed class TemplateRenderer(TemplateBudget budget, TemplateScope glob
 
     public TemplateValue Evaluate(TemplateExpression expression)
     {
+        Line = expression.Line;
         Charge(1);
         Enter();
         TemplateValue value = expression.Evaluate(this);
