@@ -13,10 +13,13 @@ internal static class Program
     private static readonly Func<Interrupt, Command>[] s_verbs =
     [
         RunVerb.Create,
+        InspectVerb.Create,
         TokenizeVerb.Create,
         DetokenizeVerb.Create,
         LogitsVerb.Create,
         EmbedVerb.Create,
+        TemplateVerb.Create,
+        BenchVerb.Create,
         PerplexityVerb.Create,
         DummyVerb.Create,
     ];

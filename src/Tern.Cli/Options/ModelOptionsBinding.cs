@@ -62,12 +62,6 @@ internal sealed class ModelOptionsBinding
         FloatActivations = result.GetValue(_activations) == "f32",
     };
 
-    /// <summary>The part of the options that the front door takes.</summary>
-    public LoadOptions FrontDoor(ParseResult result) => new()
-    {
-        Threads = result.GetValue(_threads),
-        ContextLength = Context(result),
-        Kernel = result.GetValue(_kernel),
-        ParallelRequests = 1,
-    };
+    /// <summary>What the front door takes besides <see cref="Options"/>: one person, one conversation.</summary>
+    public LoadOptions FrontDoor(ParseResult result) => new() { ContextLength = Context(result), ParallelRequests = 1 };
 }

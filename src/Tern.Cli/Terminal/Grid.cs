@@ -27,7 +27,8 @@ internal sealed class Grid(params string[] columns)
         var table = new Table { Border = TableBorder.Rounded, ShowHeaders = ShowHeader };
         for (int i = 0; i < columns.Length; i++)
         {
-            var column = new TableColumn(Markup.Escape(columns[i]));
+            // Keys and names stay whole; what is long wraps to their right.
+            var column = new TableColumn(Markup.Escape(columns[i])) { NoWrap = i == 0 };
             table.AddColumn(i >= NumbersFrom ? column.RightAligned() : column);
         }
 

@@ -34,9 +34,17 @@ internal sealed class Interrupt : IDisposable
             return;
 
         if (_source.IsCancellationRequested)
-            Environment.Exit(ExitCode.Interrupted);
+            Exit();
 
         _source.Cancel();
-        _ = Task.Delay(s_patience).ContinueWith(_ => Environment.Exit(ExitCode.Interrupted), TaskScheduler.Default);
+        _ = Task.Delay(s_patience).ContinueWith(_ => Exit(), TaskScheduler.Default);
+    }
+
+    private static void Exit()
+    {
+        // A progress display that is cut off leaves the cursor hidden.
+        if (Screen.ErrorIsRich)
+            Screen.Error.Cursor.Show(true);
+        Environment.Exit(ExitCode.Interrupted);
     }
 }

@@ -1,18 +1,23 @@
+using System.Buffers;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace Tern.Cli.Terminal;
 
-/// <summary>JSON on standard output, written as it is made: UTF-8 without escapes beyond what JSON demands, floats with all their digits.</summary>
+/// <summary>
+/// JSON on standard output, a whole document at a time, so that an error never leaves half of one behind: UTF-8 without escapes beyond what
+/// JSON demands, floats with all their digits.
+/// </summary>
 internal sealed class JsonOutput : IDisposable
 {
     private static readonly JsonWriterOptions s_compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = false };
     private static readonly JsonWriterOptions s_indented = s_compact with { Indented = true };
 
-    private readonly Stream _stream = new BufferedStream(Console.OpenStandardOutput(), 1 << 16);
+    private readonly ArrayBufferWriter<byte> _document = new();
+    private readonly Stream _stream = Console.OpenStandardOutput();
 
     /// <param name="indented">For documents that people may read, too.</param>
-    public JsonOutput(bool indented = false) => Writer = new Utf8JsonWriter(_stream, indented ? s_indented : s_compact);
+    public JsonOutput(bool indented = false) => Writer = new Utf8JsonWriter(_document, indented ? s_indented : s_compact);
 
     public Utf8JsonWriter Writer { get; }
 
@@ -38,8 +43,10 @@ internal sealed class JsonOutput : IDisposable
     public void EndLine()
     {
         Writer.Flush();
-        _stream.WriteByte((byte)'\n');
+        _document.Write("\n"u8);
+        _stream.Write(_document.WrittenSpan);
         _stream.Flush();
+        _document.ResetWrittenCount();
         Writer.Reset();
     }
 

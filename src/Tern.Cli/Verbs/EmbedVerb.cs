@@ -30,7 +30,7 @@ internal static class EmbedVerb
 
             using JsonDocument? document = asJson ? JsonInput.Read() : null;
             string? single = asJson ? null : given ?? TextInput.ReadStandardInput();
-            using Model loaded = LoadedModel.Load(path, options.Options(result));
+            using Model loaded = LoadedModel.Load(path, options.Options(result), interrupt.Token);
             int[][] lists = document is null ? [loaded.Tokenizer.Encode(single!)] : Lists(document.RootElement, loaded);
             JsonInput.CheckIds(lists, loaded.Spec.VocabularySize);
             int positions = Positions(lists, options.Context(result) is > 0 and var limit ? limit : loaded.Spec.ContextLength);

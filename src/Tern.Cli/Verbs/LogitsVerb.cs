@@ -31,7 +31,7 @@ internal static class LogitsVerb
             string path = ModelArgument.Resolve(result.GetValue(model));
             using JsonDocument document = JsonInput.Read();
             int[][] prompts = JsonInput.IdLists(document.RootElement);
-            using Model loaded = LoadedModel.Load(path, options.Options(result));
+            using Model loaded = LoadedModel.Load(path, options.Options(result), interrupt.Token);
             JsonInput.CheckIds(prompts, loaded.Spec.VocabularySize);
             int greedyCount = result.GetValue(greedy);
             int positions = Positions(prompts, greedyCount, options.Context(result));

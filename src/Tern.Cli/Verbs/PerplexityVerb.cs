@@ -33,7 +33,7 @@ internal static class PerplexityVerb
             if (asked is > 0 and < 4)
                 throw new UsageException($"--context {asked} is too small for perplexity: it takes at least 4");
 
-            using Model loaded = LoadedModel.Load(path, options.Options(result));
+            using Model loaded = LoadedModel.Load(path, options.Options(result), interrupt.Token);
             int context = asked > 0 ? asked : Math.Min(ContextDefault, loaded.Spec.ContextLength);
             if (context > loaded.Spec.ContextLength)
                 Messages.Warning($"a context of {context} is more than the {loaded.Spec.ContextLength} that the model was trained for");

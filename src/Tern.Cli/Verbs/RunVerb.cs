@@ -27,9 +27,8 @@ internal static class RunVerb
             string? input = Prompt(positional, result.GetValue(prompt), result.GetValue(file));
             GenerationOptions generation = sampling.Options(result);
 
-            using LanguageModel loaded = Work.Wait($"loading {Path.GetFileName(path)}", () => LanguageModel.Load(path, options.FrontDoor(result)));
-            Messages.Warnings(loaded.Warnings);
-            bool isChat = !result.GetValue(raw) && ChatFacts.HasTemplate(path);
+            using LanguageModel loaded = LoadedModel.Load(path, options.FrontDoor(result), options.Options(result), interrupt.Token);
+            bool isChat = !result.GetValue(raw) && loaded.HasChatTemplate;
             string? instructions = result.GetValue(system);
             if (instructions is not null && !isChat)
                 throw new TernException(ErrorKind.Request, "--system needs a chat template: this model has none, or --raw leaves it out; put the instructions into the prompt");
