@@ -24,7 +24,7 @@ internal sealed class ForStatement(
 
         // The loop variable and a scope.
         renderer.Charge(3);
-        renderer.Allocate(256);
+        renderer.Allocate(320);
         var loop = new TemplateLoop(items, isRecursive ? this : null, outer, depth);
         TemplateScope? scope = null;
         for (int i = 0; i < loop.Length && i < items.Count; i++)

@@ -200,7 +200,7 @@ internal sealed partial class TemplateParser
     {
         string name = ExpectName("the name of the macro").Text;
         (string, TemplateExpression?)[] parameters = ParseParameters();
-        return new MacroStatement(name, new MacroDefinition(line, name, parameters, ParseBody(line, "macro", "endmacro")));
+        return new MacroStatement(name, new MacroDefinition(name, parameters, ParseBody(line, "macro", "endmacro")));
     }
 
     private CallBlockStatement ParseCallBlock(int line)
@@ -208,7 +208,7 @@ internal sealed partial class TemplateParser
         (string, TemplateExpression?)[] parameters = AtOperator("(") ? ParseParameters() : [];
         if (ParseExpression() is not CallExpression call)
             throw TemplateError.At(line, "'call' needs the call of a macro");
-        return new CallBlockStatement(line, call, new MacroDefinition(line, "caller", parameters, ParseBody(line, "call", "endcall")));
+        return new CallBlockStatement(line, call, new MacroDefinition("caller", parameters, ParseBody(line, "call", "endcall")));
     }
 
     private (string, TemplateExpression?)[] ParseParameters()

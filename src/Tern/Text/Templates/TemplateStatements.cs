@@ -130,7 +130,7 @@ internal sealed class CallBlockStatement(int line, CallExpression call, MacroDef
 }
 
 /// <summary>What a macro is before it meets a scope.</summary>
-internal sealed record MacroDefinition(int Line, string Name, (string Name, TemplateExpression? Default)[] Parameters, TemplateStatement[] Body);
+internal sealed record MacroDefinition(string Name, (string Name, TemplateExpression? Default)[] Parameters, TemplateStatement[] Body);
 
 /// <summary>A macro in the scope in which it was defined. Calling it gives the text that it writes.</summary>
 internal sealed class MacroFunction : TemplateFunction

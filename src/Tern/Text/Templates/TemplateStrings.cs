@@ -7,7 +7,7 @@ namespace Tern.Text.Templates;
 internal static class TemplateStrings
 {
     /// <summary>How many times dearer it is to look at characters one by one than to search or copy them.</summary>
-    public const long CharacterByCharacter = 5;
+    private const long CharacterByCharacter = 5;
 
     private const int IndentMax = 1000;
 
