@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Tern.Cli.Terminal;
 using Tern.Files;
+using Tern.Machine;
 using Tern.Models;
 using Tern.Numerics;
 
@@ -21,6 +22,10 @@ internal static class InspectionJson
         writer.WriteNumber("tensorCount", report.File.Tensors.Count);
         writer.WriteBoolean("runnable", report.IsRunnable);
         writer.WriteString("reason", report.Reason);
+        writer.WriteStartArray("instructionSets");
+        foreach (string name in Cpu.Names)
+            writer.WriteStringValue(name);
+        writer.WriteEndArray();
         if (report.Spec is { } spec)
             WriteSpec(writer, spec);
         WriteTypes(writer, report);

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Tern.Cli.Terminal;
 using Tern.Files;
+using Tern.Machine;
 using Tern.Models;
 using Tern.Numerics;
 
@@ -44,6 +45,7 @@ internal static class InspectionText
             grid.Add("stop tokens", string.Join(", ", report.StopTokens.Select(t => $"{t.Id} {t.Text}")));
         if (report.KvBytesPerThousandTokens > 0)
             grid.Add("memory", $"{Size(report.TensorBytes)} of weights in the file, {Size(report.KvBytesPerThousandTokens)} of keys and values (f16) per 1024 tokens");
+        grid.Add("processor", string.Join(", ", Cpu.Names));
         grid.Add("runs", report.IsRunnable ? "yes" : $"no: {report.Reason}");
         grid.Write();
     }

@@ -13,19 +13,24 @@ internal sealed class ModelOptionsBinding
     private readonly Option<string?> _kernel = OptionOf.Text("--kernel", "NAME", "Kernel family or row, such as scalar, avx2 or a name that 'tern bench kernels' prints; left out: the best for this processor.");
     private readonly Option<string> _layout = OptionOf.Choice("--i2s-layout", ["canonical", "arm", "4row"], "canonical", "How the bytes of I2_S tensors are arranged; no file says so itself.");
     private readonly Option<string?> _pre = OptionOf.Text("--pre", "NAME", "Pre-tokenizer to use instead of the one that the file names.");
-    private readonly Option<string> _activations = OptionOf.Choice("--activations", ["int8", "f32"], "int8", "Activations of block types such as Q8_0: int8 per 32 as their ecosystem does, or floats, the plain definition.");
+    private readonly Option<string> _activations;
     private readonly Option<int> _context = OptionOf.Integer("--context", 0, 1 << 24, 0, "Most tokens of prompt and answer together; 0 is what the verb or the model wants.", "-c");
 
     private readonly bool _withThreads;
 
-    private ModelOptionsBinding(bool withThreads) => _withThreads = withThreads;
+    private ModelOptionsBinding(bool withThreads, string activations)
+    {
+        _withThreads = withThreads;
+        _activations = OptionOf.Choice("--activations", ["int8", "f32"], activations, "Activations of block types such as Q8_0: int8 per 32 as their ecosystem does, or floats, the plain definition.");
+    }
 
     /// <summary>Adds the options to a verb.</summary>
     /// <param name="command">The verb.</param>
     /// <param name="withThreads">False for a verb that has an option of its own for threads.</param>
-    public static ModelOptionsBinding AddTo(Command command, bool withThreads = true)
+    /// <param name="activations">The default of --activations.</param>
+    public static ModelOptionsBinding AddTo(Command command, bool withThreads = true, string activations = "int8")
     {
-        var binding = new ModelOptionsBinding(withThreads);
+        var binding = new ModelOptionsBinding(withThreads, activations);
         if (withThreads)
             command.Add(binding._threads);
         command.Add(binding._kernel);

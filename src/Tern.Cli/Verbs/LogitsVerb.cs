@@ -25,7 +25,8 @@ internal static class LogitsVerb
         {
             model, json, greedy, chunk, head, kv,
         };
-        ModelOptionsBinding options = ModelOptionsBinding.AddTo(command);
+        // Checking is what the verb is for: like keys and values, activations stay floats unless told otherwise.
+        ModelOptionsBinding options = ModelOptionsBinding.AddTo(command, activations: "f32");
         command.SetAction(result =>
         {
             string path = ModelArgument.Resolve(result.GetValue(model));

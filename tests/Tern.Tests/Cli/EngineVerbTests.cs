@@ -184,7 +184,7 @@ public sealed class EngineVerbTests
         if (OperatingSystem.IsWindows())
             return; // there is no kill -INT
 
-        using Process process = TernProcess.Start("bench", "-p", "64", "-n", "64", "-r", "1000", "-t", "1");
+        using Process process = TernProcess.Start(["bench", "-p", "64", "-n", "64", "-r", "1000", "-t", "1"]);
         Thread.Sleep(1500);
         Assert.False(process.HasExited);
         using (Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]))

@@ -46,9 +46,9 @@ internal static class TernProcess
 
     public static TernResult Run(string input, string[] arguments) => Run(Encoding.UTF8.GetBytes(input), arguments);
 
-    public static TernResult Run(byte[] input, string[] arguments)
+    public static TernResult Run(byte[] input, string[] arguments, params (string Name, string Value)[] variables)
     {
-        using Process process = Start(arguments);
+        using Process process = Start(arguments, variables);
         Task<string> output = process.StandardOutput.ReadToEndAsync();
         Task<string> error = process.StandardError.ReadToEndAsync();
         try
@@ -70,7 +70,7 @@ internal static class TernProcess
         return new TernResult(process.ExitCode, output.Result, error.Result);
     }
 
-    public static Process Start(params string[] arguments)
+    public static Process Start(string[] arguments, params (string Name, string Value)[] variables)
     {
         var start = new ProcessStartInfo(Executable, arguments)
         {
@@ -82,6 +82,8 @@ internal static class TernProcess
         };
         start.Environment.Remove("TERN_DEBUG");
         start.Environment.Remove("TERN_KERNEL");
+        foreach ((string name, string value) in variables)
+            start.Environment[name] = value;
         return Process.Start(start)!;
     }
 }
