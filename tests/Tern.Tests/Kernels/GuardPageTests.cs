@@ -39,7 +39,7 @@ public sealed unsafe class GuardPageTests
                     byte[] bytes = isTernary
                         ? I2SByDescription.Pack([.. Enumerable.Range(0, rows * columns).Select(_ => (sbyte)random.Next(-1, 2))], 1)[..(rows * columns / 4)]
                         : MatMulTests.RandomBytes(type, rows, columns, random);
-                    using var memory = new GuardedMemory(bytes, atEnd);
+                    using var memory = new GuardPageMemory(bytes, atEnd);
                     Run(row, type, memory.Pointer, bytes.Length, rows, columns, tokens, isTernary);
                 }
     }
@@ -47,7 +47,7 @@ public sealed unsafe class GuardPageTests
     [GuardPageFact]
     public void The_guard_is_there()
     {
-        using var memory = new GuardedMemory(new byte[100], atEnd: true);
+        using var memory = new GuardPageMemory(new byte[100], atEnd: true);
         Assert.True(memory.Pointer + 100 == memory.End);
         string start = $"{(nuint)memory.End:x}-";
         string line = File.ReadLines("/proc/self/maps").First(l => l.TrimStart('0').StartsWith(start, StringComparison.Ordinal));

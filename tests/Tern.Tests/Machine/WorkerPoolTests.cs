@@ -57,6 +57,7 @@ public sealed unsafe class WorkerPoolTests
             var meeting = new Meeting { Expected = threads, Deadline = Environment.TickCount64 + 20_000 };
             pool.Run(&MeetAll, &meeting, threads, 1);
             Assert.Equal(threads, meeting.Arrived);
+            Assert.Equal(threads, meeting.Finished);
             Thread.Sleep(5);
         }
     }
@@ -158,7 +159,7 @@ public sealed unsafe class WorkerPoolTests
             Interlocked.Increment(ref counting->Visits[i]);
     }
 
-    /// <summary>Each item waits for all others: it ends only if every thread holds one.</summary>
+    /// <summary>Each item waits for all others: it ends only if every thread holds one. The caller's ends first, and Run must wait for the rest.</summary>
     private static void MeetAll(void* state, int start, int end, int worker)
     {
         var meeting = (Meeting*)state;
@@ -167,6 +168,9 @@ public sealed unsafe class WorkerPoolTests
             Thread.Yield();
         if (Environment.TickCount64 >= meeting->Deadline)
             throw new TimeoutException("a worker never came");
+        if (worker != 0)
+            Thread.Sleep(10);
+        Interlocked.Increment(ref meeting->Finished);
     }
 
     private static void ThrowAt700(void* state, int start, int end, int worker)
@@ -189,6 +193,7 @@ public sealed unsafe class WorkerPoolTests
     {
         public int Expected;
         public int Arrived;
+        public int Finished;
         public long Deadline;
     }
 }

@@ -9,12 +9,12 @@ namespace Tern.Tests.Kernels;
 /// | no access | bytes . . . . .  | no access |     AtStart
 /// </code>
 /// </summary>
-internal sealed unsafe partial class GuardedMemory : IDisposable
+internal sealed unsafe partial class GuardPageMemory : IDisposable
 {
     private readonly byte* _region;
     private readonly nuint _size;
 
-    public GuardedMemory(ReadOnlySpan<byte> bytes, bool atEnd)
+    public GuardPageMemory(ReadOnlySpan<byte> bytes, bool atEnd)
     {
         nuint page = (nuint)Environment.SystemPageSize;
         nuint inner = ((nuint)bytes.Length + page - 1) / page * page;
@@ -91,7 +91,7 @@ internal sealed unsafe partial class GuardedMemory : IDisposable
 public sealed class GuardPageTheoryAttribute : TheoryAttribute
 {
     public GuardPageTheoryAttribute() =>
-        Skip = GuardedMemory.IsSupported ? null : "GUARD PAGES NOT AVAILABLE on this system: that kernels read nothing outside the weights was not tested";
+        Skip = GuardPageMemory.IsSupported ? null : "GUARD PAGES NOT AVAILABLE on this system: that kernels read nothing outside the weights was not tested";
 }
 
 /// <summary>A fact that needs guard pages on Linux, where the system tells what is forbidden.</summary>
