@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Tern.Files;
 using Tern.Kernels;
 using Tern.Models;
 
