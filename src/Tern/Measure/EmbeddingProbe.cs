@@ -23,19 +23,9 @@ internal sealed class EmbeddingProbe : IDisposable
     {
         _runner.Prefill(ids, 0, cancellation);
         float[] embedding = _runner.Row(0).ToArray();
-        Normalize(embedding);
+        Compute.Normalize(embedding);
         return embedding;
     }
 
     public void Dispose() => _runner.Dispose();
-
-    private static void Normalize(Span<float> x)
-    {
-        double sum = 0;
-        foreach (float v in x)
-            sum += (double)v * v;
-        double factor = sum > 0 ? 1 / Math.Sqrt(sum) : 0;
-        for (int i = 0; i < x.Length; i++)
-            x[i] = (float)(x[i] * factor);
-    }
 }
