@@ -23,6 +23,9 @@ internal static class Cpu
     /// </summary>
     public static int ComputeThreads { get; } = Math.Clamp(CountCores("/sys/devices/system/cpu"), 1, LogicalProcessors);
 
+    /// <summary>Names of what is available, as <see cref="Isa"/> spells them; empty where nothing is.</summary>
+    public static IEnumerable<string> Names => Enum.GetValues<Isa>().Where(isa => isa != Isa.None && Available.HasFlag(isa)).Select(isa => isa.ToString());
+
     private static Isa Detect()
     {
         var isa = Isa.None;

@@ -9,7 +9,7 @@ namespace Tern.Models;
 /// <summary>How to load a model.</summary>
 internal sealed record ModelOptions
 {
-    /// <summary>Worker threads; 0 means one per processor that this process may use.</summary>
+    /// <summary>Worker threads; 0 means one per physical core that this process may use.</summary>
     public int Threads { get; init; }
 
     public KernelChoice Kernels { get; init; } = KernelChoice.Best;
@@ -71,7 +71,7 @@ internal sealed class Model : IDisposable
             var warnings = new List<string>(file.Warnings);
             ModelSpec spec = ReadSpec(file, warnings.Add);
             Tokenizer tokenizer = Tokenizer.From(file.Metadata, warnings.Add, options.PreTokenizer);
-            pool = new WorkerPool(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
+            pool = new WorkerPool(options.Threads > 0 ? options.Threads : Cpu.ComputeThreads);
             ModelWeights weights = ModelWeights.Bind(spec, file, options, pool, warnings.Add);
             return new Model(file, spec, tokenizer, options.Kernels, pool, weights, warnings);
         }

@@ -53,7 +53,7 @@ internal static unsafe class BlockRows
 /// </summary>
 internal sealed unsafe class BlockProblem : IDisposable
 {
-    private readonly GuardedMemory _weights, _codes, _scales, _sums, _outputs;
+    private readonly GuardPageMemory _weights, _codes, _scales, _sums, _outputs;
     private readonly BlockType _type;
     private readonly int _rows, _columns, _tokens, _codeStride;
     private MatMulProblem _problem;
@@ -64,11 +64,11 @@ internal sealed unsafe class BlockProblem : IDisposable
         var random = new Random(seed);
         (_type, _rows, _columns, _tokens, _codeStride) = (type, rows, columns, tokens, (columns + 255) / 256 * 256);
         int rowBytes = columns / type.BlockSize * type.BlockBytes, blocks = columns / block;
-        _weights = new GuardedMemory(rows * rowBytes, atEnd);
-        _codes = new GuardedMemory(tokens * _codeStride, atEnd);
-        _scales = new GuardedMemory(tokens * blocks * sizeof(float), atEnd);
-        _sums = new GuardedMemory(tokens * blocks * sizeof(int), atEnd);
-        _outputs = new GuardedMemory(tokens * rows * sizeof(float), atEnd);
+        _weights = new GuardPageMemory(rows * rowBytes, atEnd);
+        _codes = new GuardPageMemory(tokens * _codeStride, atEnd);
+        _scales = new GuardPageMemory(tokens * blocks * sizeof(float), atEnd);
+        _sums = new GuardPageMemory(tokens * blocks * sizeof(int), atEnd);
+        _outputs = new GuardPageMemory(tokens * rows * sizeof(float), atEnd);
 
         random.NextBytes(new Span<byte>(_weights.Pointer, rows * rowBytes));
         for (int at = 0; at < rows * rowBytes; at += type.BlockBytes)

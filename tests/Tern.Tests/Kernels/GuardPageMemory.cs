@@ -27,7 +27,7 @@ internal sealed unsafe partial class GuardPageMemory : IDisposable
     }
 
     /// <summary>Zeroed bytes.</summary>
-    public GuardedMemory(int byteCount, bool atEnd)
+    public GuardPageMemory(int byteCount, bool atEnd)
         : this(new byte[byteCount], atEnd)
     {
     }
