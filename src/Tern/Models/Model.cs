@@ -90,7 +90,7 @@ internal sealed class Model : IDisposable
         const string key = "general.architecture";
         string name = file.Metadata.String(key) ?? throw file.Metadata.Missing(key, "the file does not say what model it holds");
         Architecture architecture = Architecture.All.FirstOrDefault(a => a.Name == name)
-            ?? throw new TernException(ErrorKind.Unsupported, $"{file.Metadata.Path}: key '{key}' at offset {file.Metadata.Find(key)!.Offset}: architecture '{name}' is not supported; supported: {string.Join(", ", Architecture.All.Select(a => a.Name))}");
+            ?? throw FileError.At(ErrorKind.Unsupported, file.Metadata.Path, file.Metadata.Find(key)!.Offset, $"key '{key}'", $"architecture {FileError.Quote(name)} is not supported", $"supported are {string.Join(", ", Architecture.All.Select(a => a.Name))}");
         return architecture.Read(new SpecReader(name, file.Metadata, file.Tensors, warn));
     }
 

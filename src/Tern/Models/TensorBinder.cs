@@ -47,15 +47,15 @@ internal sealed class TensorBinder(GgufFile file)
         if (_missing.Count > 0 && unused.Count > 0)
             problems.Add($"{unused.Count} not expected: {List(unused)}");
         if (problems.Count > 0)
-            throw new TernException(ErrorKind.Semantic, $"{file.Metadata.Path}: tensors do not fit the architecture '{file.Metadata.String("general.architecture")}': {string.Join("; ", problems)}");
+            throw FileError.Whole(ErrorKind.Semantic, file.Metadata.Path, "tensors", $"they do not fit the architecture '{file.Metadata.String("general.architecture")}': {string.Join(", ", problems)}", "take the file from another source or convert the checkpoint again");
         if (biases.Count > 0)
-            throw new TernException(ErrorKind.Unsupported, $"{file.Metadata.Path}: linear layers with biases are not supported: {List(biases)}");
+            throw FileError.At(ErrorKind.Unsupported, file.Metadata.Path, file.Tensors[biases[0]].FileOffset, $"tensor {FileError.Quote(biases[0])}", $"linear layers with biases are not supported ({List(biases)})", "no 1-bit model has them: use another model");
         if (unused.Count > 0)
             warn($"{unused.Count} tensors are not used: {List(unused)}");
     }
 
     private static string List(List<string> names) =>
-        string.Join(", ", names.Take(NamesShown).Select(n => $"'{n}'")) + (names.Count > NamesShown ? $" and {names.Count - NamesShown} more" : "");
+        string.Join(", ", names.Take(NamesShown).Select(FileError.Quote)) + (names.Count > NamesShown ? $" and {names.Count - NamesShown} more" : "");
 
     private Tensor? Find(string name, int rows, int columns, bool matrix)
     {

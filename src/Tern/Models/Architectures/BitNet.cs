@@ -1,3 +1,4 @@
+using Tern.Files;
 using Tern.Kernels;
 
 namespace Tern.Models.Architectures;
@@ -33,7 +34,7 @@ internal static class BitNet
             case "gelu" or "gelu_pytorch_tanh" or "gelu_tanh":
                 return GateFunction.Gelu;
             case { } other:
-                throw new TernException(ErrorKind.Unsupported, $"{reader.Metadata.Path}: key '{key}': '{other}' is not supported; known: relu2, silu, gelu");
+                throw reader.Unsupported("hidden_activation", $"{FileError.Quote(other)} is not supported", "known are relu2, silu, gelu");
         }
 
         bool is2B4T = spec.VocabularySize == Vocabulary2B4T || (spec.Layers == Layers2B4T && spec.FeedForwardSize == FeedForward2B4T);

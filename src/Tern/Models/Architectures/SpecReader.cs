@@ -80,7 +80,7 @@ internal sealed class SpecReader(string architecture, Metadata metadata, IReadOn
         if (OptionalInteger("attention.key_length", 2, SizeMax) is { } keyLength)
         {
             if (OptionalInteger("attention.value_length", 1, SizeMax) is { } valueLength && valueLength != keyLength)
-                throw new TernException(ErrorKind.Unsupported, $"{metadata.Path}: key '{Key("attention.value_length")}': values of {valueLength} dimensions beside keys of {keyLength} are not supported");
+                throw Unsupported("attention.value_length", $"values of {valueLength} dimensions beside keys of {keyLength} are not supported", "no known 1-bit model has them: use another model");
             return keyLength % 2 == 0 ? keyLength : throw Wrong("attention.key_length", $"{keyLength} must be even");
         }
 
@@ -92,9 +92,9 @@ internal sealed class SpecReader(string architecture, Metadata metadata, IReadOn
     private int Vocabulary()
     {
         if (!tensors.TryGetValue("token_embd.weight", out Tensor? embedding))
-            throw new TernException(ErrorKind.Semantic, $"{metadata.Path}: tensor 'token_embd.weight' is missing: this file holds no weights (a vocabulary only?)");
+            throw FileError.Whole(ErrorKind.Semantic, metadata.Path, "tensor 'token_embd.weight'", "is missing", "the file holds no weights, perhaps a vocabulary only: take the model's own file");
         if (embedding.Rows is < 1 or > VocabularyMax)
-            throw new TernException(ErrorKind.Semantic, $"{metadata.Path}: tensor 'token_embd.weight' has {embedding.Rows} rows, must be 1 to {VocabularyMax}");
+            throw embedding.Error(ErrorKind.Semantic, 0, $"{embedding.Rows} rows, must be 1 to {VocabularyMax}");
 
         int rows = (int)embedding.Rows;
         if (OptionalInteger("vocab_size", 1, VocabularyMax) is { } declared && declared != rows)
@@ -126,7 +126,7 @@ internal sealed class SpecReader(string architecture, Metadata metadata, IReadOn
                 BetaSlow = Positive("rope.scaling.yarn_beta_slow", 1),
                 AttentionFactor = Positive("rope.scaling.attn_factor", 1),
             },
-            _ => throw new TernException(ErrorKind.Unsupported, $"{metadata.Path}: key '{Key("rope.scaling.type")}': '{scaling}' is not supported; known: none, linear, yarn"),
+            _ => throw Unsupported("rope.scaling.type", $"{FileError.Quote(scaling)} is not supported", "known are none, linear, yarn"),
         };
     }
 
@@ -134,11 +134,15 @@ internal sealed class SpecReader(string architecture, Metadata metadata, IReadOn
     {
         null or 0 => Pooling.None,
         3 => Pooling.Last,
-        { } other => throw new TernException(ErrorKind.Unsupported, $"{metadata.Path}: key '{Key("pooling_type")}': {other} is not supported; known: 0 (none), 3 (last token)"),
+        { } other => throw Unsupported("pooling_type", $"{other} is not supported", "known are 0 (none) and 3 (last token)"),
     };
 
     private TernException Wrong(string name, string what) =>
         metadata.Find(Key(name)) is { } entry
             ? metadata.Semantic(entry, what)
-            : new TernException(ErrorKind.Semantic, $"{metadata.Path}: key '{Key(name)}': {what}");
+            : FileError.Whole(ErrorKind.Semantic, metadata.Path, $"key '{Key(name)}'", what, "the file does not describe a model: take it from another source or convert it again");
+
+    /// <summary>An error about a value that is well-formed, but not something that Tern runs.</summary>
+    public TernException Unsupported(string name, string what, string remedy) =>
+        FileError.At(ErrorKind.Unsupported, metadata.Path, metadata.Find(Key(name))?.Offset ?? 0, $"key '{Key(name)}'", what, remedy);
 }
