@@ -5,6 +5,7 @@ using Tern.Cli.Input;
 using Tern.Cli.Options;
 using Tern.Cli.Terminal;
 using Tern.Kernels;
+using Tern.Machine;
 using Tern.Measure;
 using Tern.Models;
 
@@ -56,26 +57,28 @@ internal static class BenchVerb
         return command;
     }
 
-    internal static Option<int[]> ThreadsOption() =>
-        OptionOf.Integers("--threads", 1, 1024, [Environment.ProcessorCount], "Worker threads.", "-t");
+    private static Option<int[]> ThreadsOption() =>
+        OptionOf.Integers("--threads", 1, 1024, [Cpu.ComputeThreads], "Worker threads.", "-t");
 
     private static List<Row> Measure(Model model, Plan plan, Action<double> progress, CancellationToken cancellation)
     {
         int done = 0;
         void Step() => progress((double)Interlocked.Increment(ref done) / ((plan.Repetitions + 1) * plan.Tests));
 
-        MachineCeilings ceilings = MachineCeilings.Measure(model.Pool.Threads, cancellation);
+        MachineCeilings before = MachineCeilings.Measure(model.Pool.Threads, cancellation);
         using var benchmark = new ModelBenchmark(model, plan.PositionsMax, plan.Kv);
-        var rows = new List<Row>();
+        var figures = new List<(string Kind, int Count, int Depth, Speed Speed)>();
         foreach (int depth in plan.Depths)
         {
             foreach (int count in plan.Prompts.Where(c => c > 0))
-                rows.Add(new Row("pp", count, depth, benchmark.Prompt(count, depth, plan.Repetitions, Step, cancellation), model, ceilings));
+                figures.Add(("pp", count, depth, benchmark.Prompt(count, depth, plan.Repetitions, Step, cancellation)));
             foreach (int count in plan.Generations.Where(c => c > 0))
-                rows.Add(new Row("tg", count, depth, benchmark.Generation(count, depth, plan.Repetitions, Step, cancellation), model, ceilings));
+                figures.Add(("tg", count, depth, benchmark.Generation(count, depth, plan.Repetitions, Step, cancellation)));
         }
 
-        return rows;
+        MachineCeilings ceilings = before.OrHigher(MachineCeilings.Measure(model.Pool.Threads, cancellation));
+        var cost = TokenCost.Of(model);
+        return [.. figures.Select(f => new Row(f.Kind, f.Count, f.Depth, f.Speed, cost, ceilings))];
     }
 
     private static void Write(List<Row> rows, bool jsonOnly, bool severalThreadCounts)
@@ -116,8 +119,8 @@ internal static class BenchVerb
         writer.WriteNumber("readBytesPerSecond", last.Ceilings.ReadBytesPerSecond);
         writer.WriteNumber("integerOpsPerSecond", last.Ceilings.IntegerOperationsPerSecond);
         writer.WriteString("integerInstruction", last.Ceilings.IntegerInstruction);
-        writer.WriteNumber("bytesPerToken", last.BytesPerToken);
-        writer.WriteNumber("integerOpsPerToken", last.OperationsPerToken);
+        writer.WriteNumber("bytesPerToken", last.Cost.Bytes);
+        writer.WriteNumber("integerOpsPerToken", last.Cost.Operations);
         IEnumerable<Row> same = rows.Where(r => r.Ceilings == last.Ceilings);
         if (same.FirstOrDefault(r => r.Kind == "tg") is { } generation)
             writer.WriteNumber("shareOfBandwidth", generation.Share);
@@ -135,18 +138,22 @@ internal static class BenchVerb
         public int PositionsMax => Depths.Max() + Math.Max(Prompts.Max(), Generations.Max());
     }
 
-    /// <summary>One test with what it is measured against: a prompt against the vector units, generation against memory.</summary>
-    private sealed record Row(string Kind, int Count, int Depth, Speed Speed, Model Model, MachineCeilings Ceilings)
+    /// <summary>What one token costs at least.</summary>
+    /// <param name="Bytes">Bytes of weights that a token of an answer reads.</param>
+    /// <param name="Operations">Multiplications and additions of a prompt's token; the output matrix runs once per prompt.</param>
+    private sealed record TokenCost(long Bytes, double Operations)
     {
-        /// <summary>Bytes of weights that one token reads.</summary>
-        public long BytesPerToken { get; } = Model.Weights.Linears.Sum(l => l.Matrix.ByteCount);
+        public static TokenCost Of(Model model) => new(
+            model.Weights.Linears.Sum(l => l.Matrix.ByteCount),
+            model.Weights.Layers.SelectMany(l => l.Linears).Sum(l => 2.0 * l.Matrix.Rows * l.Matrix.Columns));
+    }
 
-        /// <summary>Multiplications and additions of one token in the layers; the head runs once per prompt.</summary>
-        public double OperationsPerToken { get; } = Model.Weights.Layers.SelectMany(l => l.Linears).Sum(l => 2.0 * l.Matrix.Rows * l.Matrix.Columns);
-
+    /// <summary>One test with what it is measured against: a prompt against the vector units, generation against memory.</summary>
+    private sealed record Row(string Kind, int Count, int Depth, Speed Speed, TokenCost Cost, MachineCeilings Ceilings)
+    {
         public double Share => Kind == "tg"
-            ? Speed.Median * BytesPerToken / Ceilings.ReadBytesPerSecond
-            : Speed.Median * OperationsPerToken / Ceilings.IntegerOperationsPerSecond;
+            ? Speed.Median * Cost.Bytes / Ceilings.ReadBytesPerSecond
+            : Speed.Median * Cost.Operations / Ceilings.IntegerOperationsPerSecond;
 
         public string Name(bool withThreads) =>
             $"{Kind}{Count}{(Depth > 0 ? $"@d{Depth}" : "")}{(withThreads ? $"@t{Ceilings.Threads}" : "")}";

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using Tern.Cli.Options;
 using Tern.Cli.Terminal;
+using Tern.Machine;
 using Tern.Measure;
 
 namespace Tern.Cli.Verbs;
@@ -12,14 +13,15 @@ internal static class KernelsVerb
 {
     public static Command Create(Interrupt interrupt)
     {
-        Option<int> threads = OptionOf.Integer("--threads", 1, 1024, Environment.ProcessorCount, "Worker threads.", "-t");
+        Option<int> threads = OptionOf.Integer("--threads", 1, 1024, Cpu.ComputeThreads, "Worker threads.", "-t");
         Option<bool> json = OptionOf.Flag("--json", "Write the JSON line alone.");
         var command = new Command("kernels", "Measure every kernel row that this processor can run.") { threads, json };
         command.SetAction(result =>
         {
             int count = result.GetValue(threads);
-            MachineCeilings ceilings = Work.Wait("measuring the machine", () => MachineCeilings.Measure(count, interrupt.Token));
+            MachineCeilings before = Work.Wait("measuring the machine", () => MachineCeilings.Measure(count, interrupt.Token));
             List<KernelFigure> figures = Work.Wait("measuring the kernels", () => KernelBenchmark.Run(count, interrupt.Token).ToList());
+            MachineCeilings ceilings = before.OrHigher(Work.Wait("measuring the machine again", () => MachineCeilings.Measure(count, interrupt.Token)));
             if (!result.GetValue(json))
                 WriteTable(figures, ceilings);
             WriteJson(figures, ceilings);

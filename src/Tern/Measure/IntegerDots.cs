@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
@@ -29,6 +30,7 @@ internal sealed record IntegerDots(string Name, long OperationsPerRound, Func<in
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Madd512(int rounds)
     {
         Vector512<byte>[] x = new Vector512<byte>[Block];
@@ -49,6 +51,7 @@ internal sealed record IntegerDots(string Name, long OperationsPerRound, Func<in
         return Vector512.Sum(a + b + c + d);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Madd256(int rounds)
     {
         Vector256<byte>[] x = new Vector256<byte>[Block];
@@ -70,6 +73,7 @@ internal sealed record IntegerDots(string Name, long OperationsPerRound, Func<in
     }
 
     /// <summary>Ten sums, because the instruction takes up to five cycles and two start in each.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Vnni256(int rounds)
     {
         Vector256<byte>[] x = new Vector256<byte>[Block];
@@ -97,6 +101,7 @@ internal sealed record IntegerDots(string Name, long OperationsPerRound, Func<in
         return Vector256.Sum(a + b + c + d + e + f + g + h + i + j);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Dot128(int rounds)
     {
         Vector128<sbyte>[] x = new Vector128<sbyte>[Block];
@@ -122,6 +127,7 @@ internal sealed record IntegerDots(string Name, long OperationsPerRound, Func<in
         return Vector128.Sum(a + b + c + d + e + f + g + h);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Multiply16(int rounds)
     {
         Vector256<short>[] x = new Vector256<short>[Block];

@@ -17,8 +17,11 @@ internal static class KernelBenchmark
 {
     private const int Columns = 4096;
 
-    // Weights of a single-token run come from memory, not from a cache; those of a many-token run stay in the second-level cache.
-    private const long ReadBytes = 64L << 20;
+    // Weights of a single-token run must come from memory, not from a cache, unless computing is so slow that this makes no difference;
+    // those of a many-token run stay in the second-level cache.
+    private const long ReadBytes = 512L << 20;
+    private const long SlowReadBytes = 4L << 20;
+    private const double SlowBytesPerSecond = 1e9;
     private const long ComputeBytes = 1L << 20;
     private const int ComputeTokens = 64;
 
@@ -35,7 +38,9 @@ internal static class KernelBenchmark
             if (KernelTrial.TypeOf(row, Columns, pool) is not { } type)
                 continue;
 
-            double read = BestRate(row, type, ReadBytes, 1, pool, trial => trial.WeightBytes, cancellation);
+            double read = BestRate(row, type, SlowReadBytes, 1, pool, trial => trial.WeightBytes, cancellation);
+            if (read > SlowBytesPerSecond)
+                read = BestRate(row, type, ReadBytes, 1, pool, trial => trial.WeightBytes, cancellation);
             double compute = BestRate(row, type, ComputeBytes, ComputeTokens, pool, trial => trial.Operations, cancellation);
             yield return new KernelFigure(row.Name, type.Name, read, compute);
         }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
+using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 
 namespace Tern.Measure;
 
@@ -15,17 +16,25 @@ namespace Tern.Measure;
 internal sealed record MachineCeilings(int Threads, double ReadBytesPerSecond, double IntegerOperationsPerSecond, string IntegerInstruction)
 {
     private const long BufferBytes = 512L << 20;
-    private const int ReadPasses = 3;
-    private const int IntegerPasses = 5;
     private const int IntegerRounds = 20_000;
+
+    /// <summary>A ceiling is the best of many short passes: whatever else the machine does only ever makes one slower.</summary>
+    private static readonly TimeSpan s_time = TimeSpan.FromMilliseconds(500);
 
     public static MachineCeilings Measure(int threads, CancellationToken cancellation)
     {
         double bandwidth = ReadBandwidth(threads, cancellation);
         (string instruction, double operations) = IntegerDots.Available
-            .Select(d => (d.Name, Rate(threads, IntegerPasses, () => d.Run(IntegerRounds), cancellation) * d.OperationsPerRound * IntegerRounds * threads))
+            .Select(d => (d.Name, BestRate(threads, _ => GC.KeepAlive(d.Run(IntegerRounds)), cancellation) * d.OperationsPerRound * IntegerRounds * threads))
             .MaxBy(r => r.Item2);
         return new MachineCeilings(threads, bandwidth, operations, instruction);
+    }
+
+    /// <summary>The higher figures of two measurements: a machine that is shared drifts while something is measured against it.</summary>
+    public MachineCeilings OrHigher(MachineCeilings other)
+    {
+        MachineCeilings integer = other.IntegerOperationsPerSecond > IntegerOperationsPerSecond ? other : this;
+        return integer with { ReadBytesPerSecond = Math.Max(ReadBytesPerSecond, other.ReadBytesPerSecond) };
     }
 
     private static double ReadBandwidth(int threads, CancellationToken cancellation)
@@ -40,32 +49,29 @@ internal sealed record MachineCeilings(int Threads, double ReadBytesPerSecond, d
             buffers[worker].AsSpan().Fill((ulong)worker); // a page that was never written is not memory yet
         });
 
-        double passes = 0;
-        for (int pass = 0; pass < ReadPasses; pass++)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            passes = Math.Max(passes, 1 / Together(threads, worker => GC.KeepAlive(Sum(buffers[worker]))));
-        }
-
-        return passes * words * sizeof(ulong) * threads;
+        return BestRate(threads, worker => GC.KeepAlive(Sum(buffers[worker])), cancellation) * words * sizeof(ulong) * threads;
     }
 
-    private static double Rate(int threads, int passes, Func<int> work, CancellationToken cancellation)
+    /// <summary>Passes per second of the fastest pass.</summary>
+    private static double BestRate(int threads, Action<int> pass, CancellationToken cancellation)
     {
-        double best = 0;
-        for (int pass = 0; pass < passes; pass++)
+        long begin = Stopwatch.GetTimestamp();
+        double best = double.PositiveInfinity;
+        do
         {
             cancellation.ThrowIfCancellationRequested();
-            best = Math.Max(best, 1 / Together(threads, _ => GC.KeepAlive(work())));
+            best = Math.Min(best, Together(threads, pass));
         }
-
-        return best;
+        while (Stopwatch.GetElapsedTime(begin) < s_time);
+        return 1 / best;
     }
 
-    /// <summary>Seconds from the moment when all threads start until the last one ends.</summary>
+    /// <summary>Seconds from the first thread's start to the last one's end, by the threads' own clocks: the caller may be asleep meanwhile.</summary>
     private static double Together(int threads, Action<int> work)
     {
-        using var start = new Barrier(threads + 1);
+        using var start = new Barrier(threads);
+        long[] begins = new long[threads];
+        long[] ends = new long[threads];
         var workers = new Thread[threads];
         for (int i = 0; i < threads; i++)
         {
@@ -73,31 +79,41 @@ internal sealed record MachineCeilings(int Threads, double ReadBytesPerSecond, d
             workers[i] = new Thread(() =>
             {
                 start.SignalAndWait();
+                begins[worker] = Stopwatch.GetTimestamp();
                 work(worker);
+                ends[worker] = Stopwatch.GetTimestamp();
             })
             { IsBackground = true };
             workers[i].Start();
         }
 
-        start.SignalAndWait();
-        long begin = Stopwatch.GetTimestamp();
         foreach (Thread worker in workers)
             worker.Join();
-        return Stopwatch.GetElapsedTime(begin).TotalSeconds;
+        return Stopwatch.GetElapsedTime(begins.Min(), ends.Max()).TotalSeconds;
     }
 
+    // One call is a whole pass, so it must be in its final form at once; the same holds for the loops of IntegerDots.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static ulong Sum(ulong[] buffer)
     {
-        ReadOnlySpan<Vector256<ulong>> vectors = MemoryMarshal.Cast<ulong, Vector256<ulong>>(buffer);
-        Vector256<ulong> a = default, b = default, c = default, d = default;
-        for (int i = 0; i + 4 <= vectors.Length; i += 4)
+        // Several streams at once, as a kernel reads several rows: the processor fetches ahead within a page only, one stream waits at each.
+        ReadOnlySpan<Vector<ulong>> all = MemoryMarshal.Cast<ulong, Vector<ulong>>(buffer);
+        int length = all.Length / 8;
+        ReadOnlySpan<Vector<ulong>> p0 = all[..length], p1 = all.Slice(length, length), p2 = all.Slice(2 * length, length), p3 = all.Slice(3 * length, length);
+        ReadOnlySpan<Vector<ulong>> p4 = all.Slice(4 * length, length), p5 = all.Slice(5 * length, length), p6 = all.Slice(6 * length, length), p7 = all.Slice(7 * length, length);
+        Vector<ulong> a = default, b = default, c = default, d = default, e = default, f = default, g = default, h = default;
+        for (int i = 0; i < length; i++)
         {
-            a += vectors[i];
-            b += vectors[i + 1];
-            c += vectors[i + 2];
-            d += vectors[i + 3];
+            a += p0[i];
+            b += p1[i];
+            c += p2[i];
+            d += p3[i];
+            e += p4[i];
+            f += p5[i];
+            g += p6[i];
+            h += p7[i];
         }
 
-        return Vector256.Sum(a + b + c + d);
+        return Vector.Sum(a + b + c + d + e + f + g + h);
     }
 }
