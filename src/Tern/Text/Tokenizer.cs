@@ -58,23 +58,23 @@ internal sealed class Tokenizer
         switch (model)
         {
             case "gpt2":
-            {
-                Vocabulary vocabulary = Vocabulary.Read(metadata, bytePair: true, warn);
-                vocabulary.CheckScores(metadata);
-                PreTokenizer pre = ChoosePreTokenizer(metadata, vocabulary, preTokenizer, warn);
-                SpecialIds special = SpecialIds.Read(metadata, vocabulary, sentencePiece: false, pre.AddBos);
-                return new Tokenizer(vocabulary, TextEncoder.BytePair(vocabulary, pre, metadata, special.Unknown, warn), special);
-            }
+                {
+                    Vocabulary vocabulary = Vocabulary.Read(metadata, bytePair: true, warn);
+                    vocabulary.CheckScores(metadata);
+                    PreTokenizer pre = ChoosePreTokenizer(metadata, vocabulary, preTokenizer, warn);
+                    SpecialIds special = SpecialIds.Read(metadata, vocabulary, sentencePiece: false, pre.AddBos);
+                    return new Tokenizer(vocabulary, TextEncoder.BytePair(vocabulary, pre, metadata, special.Unknown, warn), special);
+                }
 
             case "llama":
-            {
-                if (preTokenizer is not null)
-                    warn($"{metadata.Path}: pre-tokenizer '{preTokenizer}' has no effect, because a SentencePiece tokenizer has none");
-                Vocabulary vocabulary = Vocabulary.Read(metadata, bytePair: false, warn);
-                SpecialIds special = SpecialIds.Read(metadata, vocabulary, sentencePiece: true, addBos: true);
-                bool prefix = metadata.Boolean("tokenizer.ggml.add_space_prefix") ?? true;
-                return new Tokenizer(vocabulary, TextEncoder.SentencePiece(vocabulary, vocabulary.ScoreRanks(metadata, warn), prefix, special.Unknown), special);
-            }
+                {
+                    if (preTokenizer is not null)
+                        warn($"{metadata.Path}: pre-tokenizer '{preTokenizer}' has no effect, because a SentencePiece tokenizer has none");
+                    Vocabulary vocabulary = Vocabulary.Read(metadata, bytePair: false, warn);
+                    SpecialIds special = SpecialIds.Read(metadata, vocabulary, sentencePiece: true, addBos: true);
+                    bool prefix = metadata.Boolean("tokenizer.ggml.add_space_prefix") ?? true;
+                    return new Tokenizer(vocabulary, TextEncoder.SentencePiece(vocabulary, vocabulary.ScoreRanks(metadata, warn), prefix, special.Unknown), special);
+                }
 
             default:
                 throw Vocabulary.Refuse(

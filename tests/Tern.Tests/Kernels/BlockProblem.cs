@@ -127,7 +127,13 @@ internal sealed unsafe class BlockProblem : IDisposable
     {
         var tensor = new Tensor
         {
-            Name = "weights", Type = _type, Shape = [_columns, _rows], Data = _weights.Pointer, ByteCount = _rows * _problem.RowBytes, Path = "memory", FileOffset = 0,
+            Name = "weights",
+            Type = _type,
+            Shape = [_columns, _rows],
+            Data = _weights.Pointer,
+            ByteCount = _rows * _problem.RowBytes,
+            Path = "memory",
+            FileOffset = 0,
         };
         float[] weights = new float[_columns];
         tensor.DecodeRow(row, weights);
