@@ -190,7 +190,7 @@ public sealed class LanguageModel : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (IsEmbedding)
-            throw new TernException(ErrorKind.Request, $"the model ({Architecture}) gives embeddings, not text; use EmbedAsync");
+            throw new TernException(ErrorKind.Request, $"the model ({Architecture}) gives embeddings, not text; use EmbedAsync ('tern embed')");
         options ??= new GenerationOptions();
         options.Validate(VocabularySize);
         return _engine.GenerateAsync(prompt, options, cancellationToken);

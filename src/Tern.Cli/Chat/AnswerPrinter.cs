@@ -30,12 +30,14 @@ internal static class AnswerPrinter
         {
             // The part that was written stays.
         }
-        finally
+        catch when (text.Length > 0)
         {
-            if (text.Length == 0 || text[^1] != '\n')
-                Console.Out.WriteLine();
+            Console.Out.WriteLine();
+            throw;
         }
 
+        if (text.Length == 0 || text[^1] != '\n')
+            Console.Out.WriteLine();
         return new Answer(text.ToString(), usage);
     }
 

@@ -146,7 +146,7 @@ internal sealed class Engine : IDisposable
             string answer = room > 0 ? " and the answer needs at least one of them" : "";
             throw new TernException(
                 ErrorKind.Request,
-                $"the prompt has {prompt.Length} tokens, but the context has {_limits.ContextLength}{answer}; shorten the prompt or load with a larger ContextLength");
+                $"the prompt has {prompt.Length} tokens, but the context has {_limits.ContextLength}{answer}; shorten the prompt or load with a larger context (ContextLength, --context)");
         }
 
         foreach (int id in prompt)

@@ -15,12 +15,12 @@ internal static unsafe class TernaryKernels
     public static IEnumerable<KernelRow> Rows { get; } =
     [
         Row("ternary-avx512", Isa.Avx2 | Isa.Avx512, WeightLayout.Ternary, &TernaryKernel<TernaryAvx512>.Run),
-        Row("ternary-avxvnni", Isa.Avx2 | Isa.AvxVnni, WeightLayout.Ternary, &TernaryKernel<TernaryAvxVnni>.Run),
+        Row("ternary-avx-vnni", Isa.Avx2 | Isa.AvxVnni, WeightLayout.Ternary, &TernaryKernel<TernaryAvxVnni>.Run),
         Row("ternary-avx2", Isa.Avx2, WeightLayout.Ternary, &TernaryKernel<TernaryAvx2>.Run),
         Row("ternary-arm", Isa.AdvSimd | Isa.Dp, WeightLayout.Ternary, &TernaryKernel<TernaryArm<ArmDotProduct>>.Run),
         Row("ternary-scalar", Isa.None, WeightLayout.Ternary, &TernaryScalar.Run),
         Row("ternary-groups-avx512", Isa.Avx2 | Isa.Avx512, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryAvx512>.Run),
-        Row("ternary-groups-avxvnni", Isa.Avx2 | Isa.AvxVnni, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryAvxVnni>.Run),
+        Row("ternary-groups-avx-vnni", Isa.Avx2 | Isa.AvxVnni, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryAvxVnni>.Run),
         Row("ternary-groups-avx2", Isa.Avx2, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryAvx2>.Run),
         Row("ternary-groups-arm", Isa.AdvSimd | Isa.Dp, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryArm<ArmDotProduct>>.Run),
         Row("ternary-groups-scalar", Isa.None, WeightLayout.TernaryGroups, &TernaryScalar.RunGroups),

@@ -48,7 +48,7 @@ public sealed class KernelTableTests
     [Theory]
     [InlineData("scalar", "ternary-scalar")]
     [InlineData("avx2", "ternary-avx2")]
-    [InlineData("avx-vnni", "ternary-avxvnni")]
+    [InlineData("avx-vnni", "ternary-avx-vnni")]
     [InlineData("avx512", "ternary-avx512")]
     [InlineData("arm", "ternary-arm")]
     public void A_family_takes_its_own_rows_or_is_refused(string family, string row)
