@@ -19,7 +19,7 @@ internal static class KernelBenchmark
 
     // Weights of a single-token run must come from memory, not from a cache, unless computing is so slow that this makes no difference;
     // those of a many-token run stay in the second-level cache.
-    private const long ReadBytes = 512L << 20;
+    private const long ReadBytes = 256L << 20;
     private const long SlowReadBytes = 4L << 20;
     private const double SlowBytesPerSecond = 1e9;
     private const long ComputeBytes = 1L << 20;

@@ -19,7 +19,7 @@ internal sealed record MachineCeilings(int Threads, double ReadBytesPerSecond, d
     private const int IntegerRounds = 20_000;
 
     /// <summary>A ceiling is the best of many short passes: whatever else the machine does only ever makes one slower.</summary>
-    private static readonly TimeSpan s_time = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan s_time = TimeSpan.FromMilliseconds(250);
 
     public static MachineCeilings Measure(int threads, CancellationToken cancellation)
     {
