@@ -33,6 +33,9 @@ internal enum RopeStyle
 /// </summary>
 internal sealed unsafe class Compute : IDisposable
 {
+    /// <summary>Every choice gives the same bits, so where no model is at hand the fastest one serves.</summary>
+    private static readonly Operations s_best = Operations.For(Cpu.Available);
+
     private readonly Operations _operations;
     private readonly WorkerPool _pool;
     private GCHandle _self;
@@ -181,12 +184,15 @@ internal sealed unsafe class Compute : IDisposable
     /// <summary>x / |x|₂ in place; a zero vector stays zero.</summary>
     public static void Normalize(Span<float> x)
     {
-        double sum = 0;
-        foreach (float v in x)
-            sum += (double)v * v;
-        double factor = sum > 0 ? 1 / Math.Sqrt(sum) : 0;
-        for (int i = 0; i < x.Length; i++)
-            x[i] = (float)(x[i] * factor);
+        fixed (float* pointer = x)
+            s_best.L2Normalize(pointer, x.Length);
+    }
+
+    /// <summary>The largest of x, and Σ exp(x - largest): the two numbers of a log-softmax.</summary>
+    public static (float Max, double SumExp) LogSumExp(ReadOnlySpan<float> x)
+    {
+        fixed (float* pointer = x)
+            return s_best.LogSumExp(pointer, x.Length);
     }
 
     public void Dispose()

@@ -97,19 +97,6 @@ internal static unsafe class FloatOperations<TLanes>
         return (max, sum);
     }
 
-    public static void Softmax(float* x, int count)
-    {
-        float max = FloatFunctions.Max<TLanes>(x, count);
-        float sum = FloatFunctions.ExpInPlace<TLanes>(x, count, max);
-        FloatMaps.Run<TLanes, FloatMaps.Quotient>(x, x, sum, x, count);
-    }
-
-    public static int ArgMax(float* x, int count)
-    {
-        float max = FloatFunctions.Max<TLanes>(x, count);
-        return Math.Max(new ReadOnlySpan<float>(x, count).IndexOf(max), 0);
-    }
-
     /// <summary>(a, b) turned: a' = a·cos - (b·sin), b' = b·cos + (a·sin), the product in brackets rounded, the rest fused.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (TLanes A, TLanes B) Rotate(TLanes a, TLanes b, TLanes cos, TLanes sin)

@@ -18,8 +18,6 @@ internal sealed unsafe class Operations
     private readonly delegate*<float*, float*, int, void> _ropeHalves;
     private readonly delegate*<float*, float*, int, void> _ropeAdjacent;
     private readonly delegate*<float*, int, (float Max, double SumExp)> _logSumExp;
-    private readonly delegate*<float*, int, void> _softmax;
-    private readonly delegate*<float*, int, int> _argMax;
 
     private Operations(
         delegate*<float*, float*, int, float, float*, void> rmsNorm,
@@ -31,9 +29,7 @@ internal sealed unsafe class Operations
         delegate*<float*, float*, float*, int, void> geluGate,
         delegate*<float*, float*, int, void> ropeHalves,
         delegate*<float*, float*, int, void> ropeAdjacent,
-        delegate*<float*, int, (float Max, double SumExp)> logSumExp,
-        delegate*<float*, int, void> softmax,
-        delegate*<float*, int, int> argMax)
+        delegate*<float*, int, (float Max, double SumExp)> logSumExp)
     {
         _rmsNorm = rmsNorm;
         _l2Normalize = l2Normalize;
@@ -45,8 +41,6 @@ internal sealed unsafe class Operations
         _ropeHalves = ropeHalves;
         _ropeAdjacent = ropeAdjacent;
         _logSumExp = logSumExp;
-        _softmax = softmax;
-        _argMax = argMax;
     }
 
     /// <summary>The widest implementation within <paramref name="allowed"/>.</summary>
@@ -68,9 +62,7 @@ internal sealed unsafe class Operations
             &FloatOperations<TLanes>.GeluGate,
             &FloatOperations<TLanes>.RopeHalves,
             &FloatOperations<TLanes>.RopeAdjacent,
-            &FloatOperations<TLanes>.LogSumExp,
-            &FloatOperations<TLanes>.Softmax,
-            &FloatOperations<TLanes>.ArgMax);
+            &FloatOperations<TLanes>.LogSumExp);
 
     /// <summary>y[i] = x[i] / sqrt(mean(x²) + epsilon) · weight[i]; y may be x.</summary>
     public void RmsNorm(float* x, float* weight, int count, float epsilon, float* y) => _rmsNorm(x, weight, count, epsilon, y);
@@ -104,10 +96,4 @@ internal sealed unsafe class Operations
     /// so a vocabulary of 128k loses nothing.
     /// </summary>
     public (float Max, double SumExp) LogSumExp(float* x, int count) => _logSumExp(x, count);
-
-    /// <summary>x[i] = exp(x[i] - max) / Σ exp(x[j] - max).</summary>
-    public void Softmax(float* x, int count) => _softmax(x, count);
-
-    /// <summary>The index of the largest element, the lowest on ties; NaN never wins; 0 when there is nothing to choose.</summary>
-    public int ArgMax(float* x, int count) => _argMax(x, count);
 }

@@ -47,7 +47,7 @@ public sealed class MalformedModelTests : IDisposable
         Assert.StartsWith(path, error.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', error.Message);
         if (error.Kind == ErrorKind.Semantic)
-            Assert.Matches("(key|tensors?) ", error.Message);
+            Assert.Matches("(key|tensors?)[ :]", error.Message);
         else
             Assert.Contains("at offset ", error.Message, StringComparison.Ordinal);
     }
