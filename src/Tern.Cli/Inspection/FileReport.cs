@@ -31,6 +31,7 @@ internal sealed record FileReport(
     IReadOnlyList<TokenReport> StopTokens,
     int VocabularySize,
     long KvBytesPerThousandTokens,
+    string? ChatTemplate,
     IReadOnlyList<string> Warnings)
 {
     private const int ThousandTokens = 1024;
@@ -50,6 +51,7 @@ internal sealed record FileReport(
         {
             if (model is not null)
                 warnings = [.. model.Warnings];
+            string? template = tokenizer is null ? null : Tern.Text.Templates.ChatTemplate.From(file.Metadata, tokenizer, warnings.Add)?.Source;
             return new FileReport(
                 file,
                 spec,
@@ -59,6 +61,7 @@ internal sealed record FileReport(
                 tokenizer is null ? [] : [.. tokenizer.StopIds.Order().Select(id => new TokenReport(id, tokenizer.Decode([id], special: true)))],
                 tokenizer?.Count ?? 0,
                 spec is null ? 0 : KvCache.PageBytes(spec, KvType.F16) * (ThousandTokens / KvPages.PageTokens),
+                template,
                 warnings);
         }
         finally

@@ -101,7 +101,7 @@ internal static class InspectionJson
         }
 
         writer.WriteEndArray();
-        writer.WriteString("chatTemplate", metadata.Find("tokenizer.chat_template")?.Value as string);
+        writer.WriteString("chatTemplate", report.ChatTemplate);
         writer.WriteEndObject();
     }
 

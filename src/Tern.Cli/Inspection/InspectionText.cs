@@ -40,7 +40,7 @@ internal static class InspectionText
         if (report.Spec is { } spec)
             AddSpec(grid, spec);
         grid.Add("tokenizer", TokenizerLine(report));
-        grid.Add("chat template", ChatTemplateLine(metadata));
+        grid.Add("chat template", ChatTemplateLine(report));
         if (report.StopTokens.Count > 0)
             grid.Add("stop tokens", string.Join(", ", report.StopTokens.Select(t => $"{t.Id} {t.Text}")));
         if (report.KvBytesPerThousandTokens > 0)
@@ -101,8 +101,12 @@ internal static class InspectionText
         return $"{kind}{pre}, {report.VocabularySize} tokens";
     }
 
-    private static string ChatTemplateLine(Metadata metadata) =>
-        Word(metadata, "tokenizer.chat_template") is { } template ? $"from the file, {template.Length} characters" : "none: text is continued, not answered";
+    private static string ChatTemplateLine(FileReport report) => report.ChatTemplate switch
+    {
+        null => "none: text is continued, not answered",
+        { } used when used == Word(report.File.Metadata, "tokenizer.chat_template") => $"from the file, {used.Length} characters",
+        { } used => $"Tern's own instead of the file's, {used.Length} characters",
+    };
 
     /// <summary>A string, or null when the key is absent or something else: an inspection shows files that are wrong, too.</summary>
     private static string? Word(Metadata metadata, string key) => metadata.Find(key)?.Value as string;

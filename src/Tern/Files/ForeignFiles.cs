@@ -7,7 +7,7 @@ namespace Tern.Files;
 /// <summary>Says what a file is that was given as a model but does not begin with <c>GGUF</c>.</summary>
 internal static class ForeignFiles
 {
-    private const string Convert = "convert the checkpoint's folder with `tern convert`, or download a GGUF file";
+    private const string Convert = "download a GGUF file of the same model";
 
     /// <summary>First bytes of other files, what they are, whether that is a format of models, and what to do.</summary>
     private static readonly (byte[] Magic, ErrorKind Kind, string What, string Remedy)[] s_known =

@@ -13,7 +13,7 @@ internal static class ModelFile
         try
         {
             if (Directory.Exists(path))
-                throw FileError.Whole(ErrorKind.File, path, field, "is a folder", "name the model file in it, or convert a checkpoint's folder with `tern convert`");
+                throw FileError.Whole(ErrorKind.File, path, "path", "is a folder", "name the model file in it");
 
             // Asked before opening: a pipe has no length, and opening one would wait for its writer.
             var info = new FileInfo(path);
@@ -26,7 +26,7 @@ internal static class ModelFile
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw FileError.Whole(ErrorKind.File, path, field, "does not exist", "check the path", e);
+            throw FileError.Whole(ErrorKind.File, path, "path", "does not exist", "check the path", e);
         }
         catch (UnauthorizedAccessException e)
         {
