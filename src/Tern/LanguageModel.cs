@@ -42,7 +42,7 @@ public sealed class LanguageModel : IDisposable
             ParallelRequests = options.ParallelRequests,
             QueuedRequests = options.QueuedRequests,
             BatchTokens = batchTokens,
-            OutputWidth = model.Spec.IsEmbedding ? model.Spec.HiddenSize : model.Spec.VocabularySize,
+            OutputWidth = model.Spec.OutputSize,
         });
         Warnings = warnings;
     }

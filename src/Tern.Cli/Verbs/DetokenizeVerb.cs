@@ -6,7 +6,6 @@ using Tern.Cli.Options;
 using Tern.Cli.Terminal;
 using Tern.Files;
 using Tern.Text;
-using Vocabulary = Tern.Cli.Input.Vocabulary;
 
 namespace Tern.Cli.Verbs;
 
@@ -24,7 +23,7 @@ internal static class DetokenizeVerb
         command.SetAction(result =>
         {
             using GgufFile file = GgufFile.Open(ModelArgument.Resolve(result.GetValue(model)));
-            Tokenizer tokenizer = Vocabulary.Read(file, null);
+            Tokenizer tokenizer = VocabularyFile.Read(file, null);
             if (result.GetValue(json))
                 WriteJson(tokenizer, result.GetValue(special), interrupt.Token);
             else

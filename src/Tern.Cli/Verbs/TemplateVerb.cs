@@ -6,7 +6,6 @@ using Tern.Cli.Terminal;
 using Tern.Files;
 using Tern.Text;
 using Tern.Text.Templates;
-using Vocabulary = Tern.Cli.Input.Vocabulary;
 
 namespace Tern.Cli.Verbs;
 
@@ -42,7 +41,7 @@ internal static class TemplateVerb
     private static string RenderOfModel(string path, JsonElement input)
     {
         using GgufFile file = GgufFile.Open(path);
-        Tokenizer tokenizer = Vocabulary.Read(file, null);
+        Tokenizer tokenizer = VocabularyFile.Read(file, null);
         ChatTemplate template = ChatTemplate.From(file.Metadata, tokenizer, Messages.Warning)
             ?? throw new TernException(ErrorKind.Template, $"{path}: the model has no chat template (key 'tokenizer.chat_template'); name one with --template FILE");
         return template.RenderJson(input);

@@ -7,7 +7,6 @@ using Tern.Cli.Options;
 using Tern.Cli.Terminal;
 using Tern.Files;
 using Tern.Text;
-using Vocabulary = Tern.Cli.Input.Vocabulary;
 
 namespace Tern.Cli.Verbs;
 
@@ -30,7 +29,7 @@ internal static class TokenizeVerb
                 throw new UsageException("--json reads its texts from standard input; leave TEXT out");
 
             using GgufFile file = GgufFile.Open(path);
-            Tokenizer tokenizer = Vocabulary.Read(file, result.GetValue(pre));
+            Tokenizer tokenizer = VocabularyFile.Read(file, result.GetValue(pre));
             bool withSpecial = result.GetValue(special);
             if (asJson)
                 WriteJson(tokenizer, withSpecial, interrupt.Token);

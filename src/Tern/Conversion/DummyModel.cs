@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Tern.Files;
 using Tern.Numerics;
+using Tern.Text;
 
 namespace Tern.Conversion;
 
@@ -81,13 +82,8 @@ internal static class DummyModel
     /// <summary>The 256 byte tokens as byte-level BPE spells them, begin, end, and unused tokens up to the vocabulary's size.</summary>
     private static IEnumerable<string> Tokens(int count)
     {
-        int spare = 0;
         for (int b = 0; b < ByteTokens; b++)
-        {
-            bool printable = b is (>= '!' and <= '~') or (>= 0xA1 and <= 0xAC) or (>= 0xAE and <= 0xFF);
-            yield return ((char)(printable ? b : ByteTokens + spare++)).ToString();
-        }
-
+            yield return ByteAlphabet.Spell((byte)b).ToString();
         yield return "<|begin|>";
         yield return "<|end|>";
         for (int i = EosToken + 1; i < count; i++)

@@ -52,7 +52,7 @@ internal sealed record KernelChoice(Isa Allowed, string? Row)
         Isa missing = needs & ~Cpu.Available;
         return missing == 0
             ? choice
-            : throw new TernException(ErrorKind.Unsupported, $"kernel '{name}' needs {missing}, which this processor does not have (it has {Cpu.Available}); use 'best'");
+            : throw new TernException(ErrorKind.Unsupported, $"kernel '{name}' needs {missing}, which this processor does not have; it runs best, {string.Join(", ", Families)}");
     }
 }
 

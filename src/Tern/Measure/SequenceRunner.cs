@@ -26,7 +26,7 @@ internal sealed class SequenceRunner : IDisposable
     public SequenceRunner(Model model, int positionsMax, int chunk, KvType kvType)
     {
         ModelSpec spec = model.Spec;
-        _columns = spec.IsEmbedding ? spec.HiddenSize : spec.VocabularySize;
+        _columns = spec.OutputSize;
         RowsMax = (int)Math.Clamp(OutputBytesMax / (sizeof(float) * (long)_columns), 1, ChunkMax);
         Chunk = Math.Min(chunk > 0 ? Math.Min(chunk, ChunkMax) : ChunkMax, positionsMax);
         RowsMax = Math.Min(RowsMax, Chunk);

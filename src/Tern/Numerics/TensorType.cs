@@ -105,9 +105,6 @@ internal abstract class TensorType
         F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q6_K, TQ1_0, TQ2_0, I2S, Q1_0, Q2_0, Q2_0_G128, IQ1_BN, IQ2_BN,
     ];
 
-    /// <summary>The three arrangements that share I2_S's id and size. Nothing in a file tells them apart; the first is assumed unless the user says otherwise.</summary>
-    public static IReadOnlyList<TernaryType> I2SLayouts { get; } = [I2S, I2SArm, I2SFourRow];
-
     /// <summary>Checks the lengths of an encoding and returns its rows.</summary>
     private protected long RowsToEncode(ReadOnlySpan<float> source, long columns, ReadOnlySpan<byte> destination)
     {

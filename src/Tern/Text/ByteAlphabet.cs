@@ -8,6 +8,9 @@ internal static class ByteAlphabet
 {
     private static readonly short[] s_byteOf = Build();
 
+    /// <summary>The character that stands for a byte.</summary>
+    public static char Spell(byte value) => (char)Array.IndexOf(s_byteOf, value);
+
     /// <summary>Turns a token's spelling into the bytes it stands for.</summary>
     /// <param name="spelling">UTF-8.</param>
     /// <param name="bytes">Room for as many bytes as the spelling has.</param>

@@ -41,9 +41,6 @@ internal sealed class ChatTemplate
     /// <summary>The text of the template in use.</summary>
     public string Source { get; }
 
-    /// <summary>Whether the template reads or calls <paramref name="name"/>; a variable of another name changes nothing.</summary>
-    public bool Reads(string name) => _template?.Names.Contains(name) ?? false;
-
     /// <summary>The template of a model, or null when it has none: a base model, which continues text and does not chat. One that does not parse gives a warning here and an error at every render, so that the model still loads.</summary>
     /// <param name="metadata">A model's keys: <c>tokenizer.chat_template</c>, or variants of it with names, of which <c>default</c> is taken.</param>
     /// <param name="tokenizer">Spells the tokens that templates print as <c>bos_token</c> and <c>eos_token</c>.</param>

@@ -8,9 +8,6 @@ internal sealed class Template
 
     private Template(ParsedTemplate parsed, TemplateBudget budget) => (_parsed, _budget) = (parsed, budget);
 
-    /// <summary>Every name that the template reads or calls, its own variables among them.</summary>
-    public IReadOnlySet<string> Names => _parsed.Names;
-
     /// <summary>Every attribute name and text literal.</summary>
     public IReadOnlySet<string> Attributes => _parsed.Attributes;
 

@@ -137,7 +137,7 @@ internal sealed partial class TemplateParser
                     "true" or "True" => new LiteralExpression(token.Line, true),
                     "false" or "False" => new LiteralExpression(token.Line, false),
                     "none" or "None" => new LiteralExpression(token.Line, TemplateValue.None),
-                    _ => NewName(token),
+                    _ => new NameExpression(token.Line, token.Text),
                 };
             case TemplateTokenKind.String:
                 return ParseStrings(token);
@@ -164,12 +164,6 @@ internal sealed partial class TemplateParser
             default:
                 throw Unexpected(token, "an expression");
         }
-    }
-
-    private NameExpression NewName(TemplateToken token)
-    {
-        _names.Add(token.Text);
-        return new NameExpression(token.Line, token.Text);
     }
 
     /// <summary>Neighbouring string literals are one, as in Python.</summary>

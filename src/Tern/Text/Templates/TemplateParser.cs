@@ -23,7 +23,6 @@ internal sealed partial class TemplateParser
 
     private readonly List<TemplateToken> _tokens;
     private readonly int _nestingMax;
-    private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly HashSet<string> _attributes = new(StringComparer.Ordinal);
     private int _position;
     private int _nesting;
@@ -44,7 +43,7 @@ internal sealed partial class TemplateParser
 
         var parser = new TemplateParser(TemplateLexer.Tokenize(source), budget.Nesting);
         TemplateStatement[] body = parser.ParseStatements([]);
-        return new ParsedTemplate(body, parser._names, parser._attributes);
+        return new ParsedTemplate(body, parser._attributes);
     }
 
     /// <summary>Statements up to a tag of <paramref name="ends"/>, of which the name is consumed; without ends, up to the end of the template.</summary>
@@ -321,5 +320,5 @@ internal sealed partial class TemplateParser
     private static string Alternatives(string[] words) => string.Join(" or ", words.Select(word => $"'{{% {word} %}}'"));
 }
 
-/// <summary>What parsing gives: the statements, every name that is read, and every attribute or text literal by which something may be looked up.</summary>
-internal sealed record ParsedTemplate(TemplateStatement[] Body, IReadOnlySet<string> Names, IReadOnlySet<string> Attributes);
+/// <summary>What parsing gives: the statements, and every attribute or text literal by which something may be looked up.</summary>
+internal sealed record ParsedTemplate(TemplateStatement[] Body, IReadOnlySet<string> Attributes);

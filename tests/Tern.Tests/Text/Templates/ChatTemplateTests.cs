@@ -91,8 +91,6 @@ public sealed class ChatTemplateTests
         };
         Assert.Equal("<s>user=x;assistant=None;</s>fastNone2031", template.Render(input));
         Assert.Equal("<s>system= Be brief.\n;user=Hi;assistant=Hello.;tool=1;</s>>", template.Render(s_chat)[..^8]);
-        Assert.True(template.Reads("mode"));
-        Assert.False(template.Reads("enable_thinking"));
     }
 
     [Theory]

@@ -5,7 +5,7 @@ using Tern.Text;
 namespace Tern.Cli.Input;
 
 /// <summary>The tokenizer of an open file, with its warnings shown once.</summary>
-internal static class Vocabulary
+internal static class VocabularyFile
 {
     public static Tokenizer Read(GgufFile file, string? preTokenizer)
     {
