@@ -73,7 +73,7 @@ internal sealed unsafe class TernaryWeights
         }
     }
 
-    private static bool IsInPlace(Tensor tensor) => tensor.Type == TensorType.I2S && tensor.Columns % BlockColumns == 0;
+    private static bool IsInPlace(Tensor tensor) => tensor.Type.Name == "I2_S" && tensor.Columns % BlockColumns == 0;
 
     private static NativeBuffer<float> ReadScales(Tensor tensor, TernaryType type, long scaleColumns)
     {
