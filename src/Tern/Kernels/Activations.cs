@@ -69,7 +69,8 @@ internal sealed unsafe class Activations : IDisposable
         (problem.Tokens, problem.Columns) = (Tokens, Columns);
         problem.Floats = Floats;
         problem.FloatStride = Stride;
-        (problem.CodeStride, problem.BlockStride) = (Stride, Stride / ActivationQuantization.BlockColumns);
+        problem.CodeStride = Stride;
+        problem.BlockStride = form == ActivationForm.Int8PerBlock ? Stride / ActivationQuantization.BlockColumns : 1;
         switch (form)
         {
             case ActivationForm.Int8PerToken:

@@ -164,6 +164,23 @@ internal sealed unsafe class Compute : IDisposable
         Kernels.MatMul.Run(_pool, weights, x, y.Pointer, y.Stride);
     }
 
+    /// <summary>Two matrices with the same activations, in one loop of the workers.</summary>
+    public void MatMul(Activations x, int tokens, WeightMatrix weights0, FloatMatrix y0, WeightMatrix weights1, FloatMatrix y1)
+    {
+        Check(y0, tokens, weights0.Rows);
+        Check(y1, tokens, weights1.Rows);
+        Kernels.MatMul.Run(_pool, x, [new(weights0, y0.Pointer, y0.Stride), new(weights1, y1.Pointer, y1.Stride)]);
+    }
+
+    /// <summary>Three matrices with the same activations, in one loop of the workers.</summary>
+    public void MatMul(Activations x, int tokens, WeightMatrix weights0, FloatMatrix y0, WeightMatrix weights1, FloatMatrix y1, WeightMatrix weights2, FloatMatrix y2)
+    {
+        Check(y0, tokens, weights0.Rows);
+        Check(y1, tokens, weights1.Rows);
+        Check(y2, tokens, weights2.Rows);
+        Kernels.MatMul.Run(_pool, x, [new(weights0, y0.Pointer, y0.Stride), new(weights1, y1.Pointer, y1.Stride), new(weights2, y2.Pointer, y2.Stride)]);
+    }
+
     /// <summary>As above into caller's memory, [tokens, weights.Rows].</summary>
     public void MatMul(WeightMatrix weights, Activations x, Span<float> y, int tokens)
     {

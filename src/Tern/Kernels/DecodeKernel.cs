@@ -19,18 +19,22 @@ internal static unsafe class DecodeKernel
         Layout = WeightLayout.Decoded,
         Form = ActivationForm.Float32,
         Run = &Run,
+        ScratchBytes = &RowBytes,
     };
+
+    private static long RowBytes(int columns, int tokens) => (long)columns * sizeof(float);
 
     private static void Run(MatMulProblem* problem, int start, int end)
     {
         var tensor = (Tensor)GCHandle.FromIntPtr(problem->Tensor).Target!;
         for (int row = start; row < end; row++)
         {
-            tensor.DecodeRow(row, new Span<float>(problem->Scratch, problem->Columns));
+            float* weights = (float*)problem->Scratch;
+            tensor.DecodeRow(row, new Span<float>(weights, problem->Columns));
             for (int token = 0; token < problem->Tokens; token++)
             {
                 float* x = problem->Floats + (long)token * problem->FloatStride;
-                problem->Output[token * problem->OutputStride + row] = Dot(problem->Scratch, x, problem->Columns);
+                problem->Output[token * problem->OutputStride + row] = Dot(weights, x, problem->Columns);
             }
         }
     }

@@ -34,8 +34,11 @@ internal unsafe struct MatMulProblem
     /// <summary>The source tensor, for rows that decode through <see cref="TensorType.DecodeRow"/>; a GCHandle's IntPtr, or 0.</summary>
     public nint Tensor;
 
-    /// <summary>[Columns] floats of the worker that runs the rows, for rows that decode; null elsewhere.</summary>
-    public float* Scratch;
+    /// <summary><see cref="KernelRow.ScratchBytes"/> of the worker that runs the rows, 64-byte aligned; null for rows that want none.</summary>
+    public byte* Scratch;
+
+    /// <summary>Output features N.</summary>
+    public int Rows;
 
     /// <summary>Input features K.</summary>
     public int Columns;
@@ -59,7 +62,7 @@ internal unsafe struct MatMulProblem
     /// <summary>Int8PerToken: [tokens] Σ codes. Int8PerBlock: [tokens, BlockStride] Σ codes of the block.</summary>
     public int* Sums;
 
-    /// <summary>Blocks of 32 per token in Scales and Sums (Int8PerBlock).</summary>
+    /// <summary>Entries per token in Scales and Sums: 1, or with Int8PerBlock the blocks of 32.</summary>
     public int BlockStride;
 
     /// <summary>[tokens, OutputStride].</summary>
@@ -88,4 +91,19 @@ internal sealed unsafe class KernelRow
 
     /// <summary>Computes rows [start, end) for all tokens of the problem.</summary>
     public required delegate*<MatMulProblem*, int, int, void> Run { get; init; }
+
+    /// <summary>Rows are handed out in multiples of this; only the last chunk may be shorter.</summary>
+    public int RowMultiple { get; init; } = 8;
+
+    /// <summary>Bytes of scratch that each worker needs, from (columns, most tokens of a tile); null for none.</summary>
+    public delegate*<int, int, long> ScratchBytes { get; init; }
+
+    /// <summary>
+    /// What a worker derives from the activations of a tile of tokens before its first rows of that tile, into its scratch, which then
+    /// stays as it is until the worker meets another tile; null for nothing.
+    /// </summary>
+    public delegate*<MatMulProblem*, void> Prepare { get; init; }
+
+    /// <summary>How many tokens a problem should hold at most, from the tokens of the matmul; null for all of them.</summary>
+    public delegate*<int, int> TileTokens { get; init; }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Tern.Machine;
 using Tern.Numerics;
 
@@ -9,8 +10,8 @@ internal static unsafe class MatMul
     /// <summary>A chunk of rows that a worker takes is about this many bytes of weights for a single token, less for many.</summary>
     private const long ChunkBytes = 128 << 10;
 
-    /// <summary>Rows come in multiples of this, so that kernels that take several rows at a time see whole sets.</summary>
-    private const int ChunkRows = 8;
+    /// <summary>Most matrices that one loop multiplies by.</summary>
+    public const int TargetsMax = 3;
 
     /// <summary>
     /// Chooses a row for <paramref name="tensor"/>, repacks when the row wants another layout than the file's, and refuses contents that no
@@ -36,39 +37,68 @@ internal static unsafe class MatMul
         }
 
         KernelRow kernel = KernelTable.Pick(choice, row => Reads(row, tensor.Type) && !(floatActivations && row.Form == ActivationForm.Int8PerBlock));
-        var matrix = new WeightMatrix(tensor, kernel);
-        pool.ReserveScratch(matrix.ScratchBytes);
-        return matrix;
+        return new WeightMatrix(tensor, kernel, kernel.Layout.Pack(tensor, pool));
     }
 
-    /// <summary>y[token, row] for all rows and all tokens of <paramref name="x"/>; quantizes x first if the row's form is not there yet.</summary>
+    /// <summary>y[token, row] for all rows of one matrix and all tokens of <paramref name="x"/>.</summary>
+    public static void Run(WorkerPool pool, WeightMatrix weights, Activations x, float* y, long stride) =>
+        Run(pool, x, [new MatMulTarget(weights, y, stride)]);
+
+    /// <summary>
+    /// y[token, row] for all rows of up to <see cref="TargetsMax"/> matrices and all tokens of <paramref name="x"/>, in one loop of the
+    /// workers; quantizes x first if a row's form is not there yet.
+    /// </summary>
     /// <param name="pool">Workers.</param>
-    /// <param name="weights">[rows, columns].</param>
     /// <param name="x">[tokens, columns].</param>
-    /// <param name="y">[tokens, <paramref name="stride"/>].</param>
-    /// <param name="stride">At least weights.Rows.</param>
-    public static void Run(WorkerPool pool, WeightMatrix weights, Activations x, float* y, long stride)
+    /// <param name="targets">What to multiply x by, and where to.</param>
+    public static void Run(WorkerPool pool, Activations x, ReadOnlySpan<MatMulTarget> targets)
     {
-        ArgumentNullException.ThrowIfNull(y);
-        ArgumentOutOfRangeException.ThrowIfLessThan(stride, weights.Rows);
-        ArgumentOutOfRangeException.ThrowIfNotEqual(x.Columns, weights.Columns);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(targets.Length, TargetsMax);
         if (x.Tokens == 0)
             return;
 
-        pool.ReserveScratch(weights.ScratchBytes);
-        MatMulProblem problem = default;
-        weights.Bind(ref problem);
-        x.Bind(weights.Kernel.Form, pool, ref problem);
-        problem.Output = y;
-        problem.OutputStride = stride;
-        var loop = new Loop { Problem = &problem, Kernel = weights.Kernel.Run };
-        if (weights.ScratchBytes > 0)
+        Loop loop = default;
+        PreparedTile* prepared = stackalloc PreparedTile[pool.Threads];
+        new Span<PreparedTile>(prepared, pool.Threads).Clear();
+        loop.Prepared = prepared;
+        foreach (ref readonly MatMulTarget target in targets)
+            loop.Parts[loop.PartCount++] = PartOf(target, x, pool);
+
+        int items = 0;
+        for (int i = 0; i < loop.PartCount; i++)
         {
-            loop.Scratch = pool.Scratch;
-            loop.ScratchBytes = pool.ScratchBytes;
+            loop.Parts[i].FirstItem = items;
+            items = checked(items + loop.Parts[i].Tiles * loop.Parts[i].Chunks);
         }
 
-        pool.Run(&RunChunk, &loop, weights.Rows, ChunkOf(weights, x.Tokens, pool.Threads));
+        loop.Scratch = pool.Scratch;
+        loop.ScratchBytes = pool.ScratchBytes;
+        pool.Run(&RunItems, &loop, items, 1);
+    }
+
+    private static Part PartOf(in MatMulTarget target, Activations x, WorkerPool pool)
+    {
+        WeightMatrix weights = target.Weights;
+        ArgumentNullException.ThrowIfNull(target.Output);
+        ArgumentOutOfRangeException.ThrowIfLessThan(target.Stride, weights.Rows);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(x.Columns, weights.Columns);
+        KernelRow kernel = weights.Kernel;
+        int tileTokens = kernel.TileTokens is null ? x.Tokens : kernel.TileTokens(x.Tokens);
+        if (kernel.ScratchBytes is not null)
+            pool.ReserveScratch(kernel.ScratchBytes(weights.Columns, tileTokens));
+
+        Part part = default;
+        weights.Bind(ref part.Problem);
+        x.Bind(kernel.Form, pool, ref part.Problem);
+        part.Problem.Output = target.Output;
+        part.Problem.OutputStride = target.Stride;
+        part.Run = kernel.Run;
+        part.Prepare = kernel.Prepare;
+        part.TileTokens = tileTokens;
+        part.Tiles = (x.Tokens + tileTokens - 1) / tileTokens;
+        part.ChunkRows = ChunkRows(weights, tileTokens, part.Tiles, pool.Threads);
+        part.Chunks = (weights.Rows + part.ChunkRows - 1) / part.ChunkRows;
+        return part;
     }
 
     private static bool Reads(KernelRow row, TensorType type) => row.Layout == WeightLayout.Decoded || row.Layout.Native == type;
@@ -83,32 +113,103 @@ internal static unsafe class MatMul
             throw tensor.Error(ErrorKind.Format, 0, $"the tensor has {tensor.ByteCount} bytes, its shape needs {needed}");
     }
 
-    private static int ChunkOf(WeightMatrix weights, int tokens, int threads)
+    /// <summary>Rows of a chunk: small enough that the workers end together, large enough that a chunk is worth its handing out.</summary>
+    private static int ChunkRows(WeightMatrix weights, int tokens, int tiles, int threads)
     {
-        long bytesPerRow = weights.RowBytes * (1 + tokens / 8);
+        int multiple = weights.Kernel.RowMultiple;
+        if (weights.Kernel.Prepare is not null && tiles >= 4 * threads)
+            return weights.Rows;
+
+        long bytesPerRow = Math.Max(1, weights.ByteCount / weights.Rows) * (1 + tokens / 8);
         long rows = Math.Min(ChunkBytes / bytesPerRow, weights.Rows / (4L * threads));
-        return (int)Math.Max(ChunkRows, rows / ChunkRows * ChunkRows);
+        return (int)Math.Max(multiple, rows / multiple * multiple);
     }
 
-    private static void RunChunk(void* state, int start, int end, int worker)
+    /// <summary>Items are numbered tile by tile within a part, so that a worker meets few tiles.</summary>
+    private static void RunItems(void* state, int start, int end, int worker)
     {
         var loop = (Loop*)state;
-        if (loop->Scratch is null)
+        for (int item = start; item < end; item++)
         {
-            loop->Kernel(loop->Problem, start, end);
-            return;
-        }
+            int index = loop->PartCount - 1;
+            while (item < loop->Parts[index].FirstItem)
+                index--;
+            ref Part part = ref loop->Parts[index];
+            (int tile, int chunk) = Math.DivRem(item - part.FirstItem, part.Chunks);
+            MatMulProblem problem = Tile(part.Problem, tile * part.TileTokens, part.TileTokens);
+            problem.Scratch = loop->Scratch + (worker * loop->ScratchBytes);
+            if (part.Prepare is not null)
+            {
+                // Two addresses of one function are possible and cost a preparation more.
+                var wanted = new PreparedTile(tile + 1, part.Prepare);
+                if (loop->Prepared[worker] != wanted)
+                    part.Prepare(&problem);
+                loop->Prepared[worker] = wanted;
+            }
 
-        MatMulProblem own = *loop->Problem;
-        own.Scratch = (float*)(loop->Scratch + worker * loop->ScratchBytes);
-        loop->Kernel(&own, start, end);
+            int first = chunk * part.ChunkRows;
+            part.Run(&problem, first, Math.Min(first + part.ChunkRows, problem.Rows));
+        }
+    }
+
+    private static MatMulProblem Tile(in MatMulProblem problem, int token, int most)
+    {
+        MatMulProblem tile = problem;
+        tile.Tokens = Math.Min(most, problem.Tokens - token);
+        tile.Floats += (long)token * problem.FloatStride;
+        tile.Codes += (long)token * problem.CodeStride;
+        long scales = (long)token * problem.BlockStride;
+        tile.Scales += scales;
+        tile.Sums += scales;
+        tile.Output += token * problem.OutputStride;
+        return tile;
     }
 
     private struct Loop
     {
-        public MatMulProblem* Problem;
-        public delegate*<MatMulProblem*, int, int, void> Kernel;
+        public Parts Parts;
+        public int PartCount;
+        public PreparedTile* Prepared;
         public byte* Scratch;
         public long ScratchBytes;
     }
+
+    [InlineArray(TargetsMax)]
+    private struct Parts
+    {
+        private Part _first;
+    }
+
+    /// <summary>One matrix: tiles of tokens times chunks of rows.</summary>
+    private struct Part
+    {
+        public MatMulProblem Problem;
+        public delegate*<MatMulProblem*, int, int, void> Run;
+        public delegate*<MatMulProblem*, void> Prepare;
+        public int TileTokens;
+        public int Tiles;
+        public int ChunkRows;
+        public int Chunks;
+        public int FirstItem;
+    }
+
+    /// <summary>What the scratch of a worker was prepared for; tile 0 is none.</summary>
+    private readonly record struct PreparedTile(int Tile, nint Prepare)
+    {
+        public PreparedTile(int tile, delegate*<MatMulProblem*, void> prepare)
+            : this(tile, (nint)prepare)
+        {
+        }
+    }
+}
+
+/// <summary>A matrix to multiply by and where its product goes: output is [tokens, stride].</summary>
+internal readonly unsafe struct MatMulTarget(WeightMatrix weights, float* output, long stride)
+{
+    public WeightMatrix Weights => weights;
+
+    public float* Output => output;
+
+    /// <summary>At least weights.Rows.</summary>
+    public long Stride => stride;
 }

@@ -1,3 +1,4 @@
+using Tern.Machine;
 using Tern.Numerics;
 
 namespace Tern.Kernels;
@@ -5,11 +6,14 @@ namespace Tern.Kernels;
 /// <summary>How weights lie in memory while they are used. Most types are used as the file holds them; ternary types share one layout.</summary>
 internal sealed class WeightLayout
 {
-    private WeightLayout(string name, TensorType? native) => (Name, Native) = (name, native);
+    private readonly Func<Tensor, WorkerPool, NativeBuffer<byte>>? _pack;
+
+    private WeightLayout(string name, TensorType? native, Func<Tensor, WorkerPool, NativeBuffer<byte>>? pack = null) =>
+        (Name, Native, _pack) = (name, native, pack);
 
     public string Name { get; }
 
-    /// <summary>The tensor type whose file bytes this layout is, or null for the working layouts below.</summary>
+    /// <summary>The tensor type whose file bytes this layout is, or is packed from; null for the layouts that all ternary types share.</summary>
     public TensorType? Native { get; }
 
     /// <summary>
@@ -26,4 +30,10 @@ internal sealed class WeightLayout
 
     /// <summary>The layout that is the file's own bytes of <paramref name="type"/>.</summary>
     public static WeightLayout Of(TensorType type) => new(type.Name, type);
+
+    /// <summary>A layout of its own that <paramref name="pack"/> makes of tensors of <paramref name="type"/> at load.</summary>
+    public static WeightLayout Packed(string name, TensorType type, Func<Tensor, WorkerPool, NativeBuffer<byte>> pack) => new(name, type, pack);
+
+    /// <summary>The weights in this layout, or null when it is what the file holds.</summary>
+    public NativeBuffer<byte>? Pack(Tensor tensor, WorkerPool pool) => _pack?.Invoke(tensor, pool);
 }

@@ -15,18 +15,19 @@ internal sealed unsafe class WeightMatrix : IDisposable
     private GCHandle _tensor;
     private bool _disposed;
 
-    /// <summary>Weights that a row reads as the file holds them, or through the tensor's decoder.</summary>
-    public WeightMatrix(Tensor tensor, KernelRow kernel)
+    /// <summary>Weights that a row reads as the file holds them, through the tensor's decoder, or in the layout that it packs of them.</summary>
+    /// <param name="tensor">What the file holds.</param>
+    /// <param name="kernel">The row.</param>
+    /// <param name="packed">The row's own layout, which the matrix then owns, or null.</param>
+    public WeightMatrix(Tensor tensor, KernelRow kernel, NativeBuffer<byte>? packed)
     {
         (Rows, Columns, Kernel) = ((int)tensor.Rows, (int)tensor.Columns, kernel);
-        _weights = tensor.Data;
+        _packed = packed;
+        _weights = packed is null ? tensor.Data : packed.Pointer;
         _rowBytes = (long)tensor.Type.ByteCount((UInt128)Columns, 1);
-        ByteCount = _rowBytes * Rows;
+        ByteCount = packed?.Count ?? _rowBytes * Rows;
         if (kernel.Layout == WeightLayout.Decoded)
-        {
             _tensor = GCHandle.Alloc(tensor);
-            ScratchBytes = (long)Columns * sizeof(float);
-        }
     }
 
     /// <summary>Ternary weights in the working layout; the matrix owns their buffers.</summary>
@@ -51,8 +52,8 @@ internal sealed unsafe class WeightMatrix : IDisposable
     /// <summary>Bytes that one use reads.</summary>
     public long ByteCount { get; }
 
-    /// <summary>Scratch that each worker needs while it runs, in bytes.</summary>
-    public long ScratchBytes { get; }
+    /// <summary>Whether the file's own bytes are read; else the file is not needed any more.</summary>
+    public bool IsInPlace => _packed is null;
 
     /// <summary>Bytes from one row to the next.</summary>
     public long RowBytes => _rowBytes;
@@ -61,6 +62,7 @@ internal sealed unsafe class WeightMatrix : IDisposable
     public void Bind(ref MatMulProblem problem)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
+        problem.Rows = Rows;
         problem.Weights = _weights;
         problem.RowBytes = _rowBytes;
         problem.RowScales = _scales is null ? null : _scales.Pointer;

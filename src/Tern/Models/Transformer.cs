@@ -76,9 +76,17 @@ internal sealed class Transformer : IDisposable
         FloatMatrix angles = local ? w.LocalAngles : w.Angles;
 
         Norm(layer.AttentionNorm, tokens);
-        Project(layer.Query, w.Query, tokens);
-        Project(layer.Key, w.Key, tokens);
-        Project(layer.Value, w.Value, tokens);
+        if (_spec.HasInputNorms)
+        {
+            Project(layer.Query, w.Query, tokens);
+            Project(layer.Key, w.Key, tokens);
+            Project(layer.Value, w.Value, tokens);
+        }
+        else
+        {
+            _compute.MatMul(w.Activations, tokens, layer.Query.Matrix, w.Query, layer.Key.Matrix, w.Key, layer.Value.Matrix, w.Value);
+        }
+
         if (_spec.HasQueryKeyNorms)
         {
             _compute.RmsNormHeads(w.Query, layer.QueryNorm!, _spec.NormEpsilon, _spec.Heads, tokens);
@@ -100,8 +108,16 @@ internal sealed class Transformer : IDisposable
     {
         Workspace w = _workspace;
         Norm(layer.FeedForwardNorm, tokens);
-        Project(layer.Gate, w.Gate, tokens);
-        Project(layer.Up, w.Up, tokens);
+        if (_spec.HasInputNorms)
+        {
+            Project(layer.Gate, w.Gate, tokens);
+            Project(layer.Up, w.Up, tokens);
+        }
+        else
+        {
+            _compute.MatMul(w.Activations, tokens, layer.Gate.Matrix, w.Gate, layer.Up.Matrix, w.Up);
+        }
+
         if (layer.FeedForwardSubNorm is null && layer.Down.InputNorm is null)
         {
             _compute.Gate(_spec.Activation, w.Gate, w.Up, w.Activations, tokens);
@@ -137,11 +153,10 @@ internal sealed class Transformer : IDisposable
             _compute.RmsNorm(_workspace.Hidden, weight, _spec.NormEpsilon, _workspace.Activations, tokens);
     }
 
-    /// <summary>A linear layer on the output of <see cref="Norm"/>.</summary>
+    /// <summary>A linear layer with a norm of its own, on the output of <see cref="Norm"/>.</summary>
     private void Project(Linear linear, FloatMatrix y, int tokens)
     {
-        if (linear.InputNorm is { } norm)
-            _compute.RmsNorm(_workspace.Normed, norm, _spec.NormEpsilon, _workspace.Activations, tokens);
+        _compute.RmsNorm(_workspace.Normed, linear.InputNorm!, _spec.NormEpsilon, _workspace.Activations, tokens);
         _compute.MatMul(linear.Matrix, _workspace.Activations, y, tokens);
     }
 

@@ -78,9 +78,9 @@ public sealed unsafe class GuardPageTests
         }
         else
         {
-            using var matrix = new WeightMatrix(tensor, row);
+            using var matrix = new WeightMatrix(tensor, row, packed: null);
             matrix.Bind(ref problem);
-            problem.Scratch = scratch.Pointer;
+            problem.Scratch = (byte*)scratch.Pointer;
             row.Run(&problem, 0, rows);
             return;
         }

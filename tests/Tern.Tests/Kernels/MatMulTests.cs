@@ -134,8 +134,8 @@ public sealed unsafe class MatMulTests
             using var one = new WorkerPool(1);
             using var three = new WorkerPool(3);
             using var owned = new OwnedTensor(type, RandomBytes(type, rows, columns, random), rows, columns);
-            using var expectedWeights = new WeightMatrix(owned.Tensor, plain);
-            using var weights = new WeightMatrix(owned.Tensor, row);
+            using var expectedWeights = new WeightMatrix(owned.Tensor, plain, plain.Layout.Pack(owned.Tensor, one));
+            using var weights = new WeightMatrix(owned.Tensor, row, row.Layout.Pack(owned.Tensor, one));
             using var x = new Activations(tokens, columns);
             float[] expected = RunOnRandom(one, expectedWeights, x, tokens, new Random(15));
             float[] actual = RunOnRandom(three, weights, x, tokens, new Random(15));
