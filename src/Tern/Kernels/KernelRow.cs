@@ -92,8 +92,8 @@ internal sealed unsafe class KernelRow
     /// <summary>Computes rows [start, end) for all tokens of the problem.</summary>
     public required delegate*<MatMulProblem*, int, int, void> Run { get; init; }
 
-    /// <summary>Rows are handed out in multiples of this; only the last chunk may be shorter.</summary>
-    public int RowMultiple { get; init; } = 8;
+    /// <summary>Rows are handed out in multiples of this, from the tokens of a tile; only the last chunk may be shorter. Null for 8.</summary>
+    public delegate*<int, int> RowMultiple { get; init; }
 
     /// <summary>Bytes of scratch that each worker needs, from (columns, most tokens of a tile); null for none.</summary>
     public delegate*<int, int, long> ScratchBytes { get; init; }

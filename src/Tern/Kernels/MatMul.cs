@@ -31,9 +31,7 @@ internal static unsafe class MatMul
 
         if (tensor.Type.IsTernary)
         {
-            TernaryWeights weights = TernaryWeights.Prepare(tensor, pool);
-            WeightLayout layout = weights.ScaleColumns == tensor.Columns ? WeightLayout.Ternary : WeightLayout.TernaryGroups;
-            return new WeightMatrix(tensor, KernelTable.Pick(choice, row => row.Layout == layout), weights);
+            return new WeightMatrix(tensor, TernaryWeights.Prepare(tensor, isGrouped => KernelTable.Pick(choice, row => ReadsTernary(row, isGrouped)), pool));
         }
 
         KernelRow kernel = KernelTable.Pick(choice, row => Reads(row, tensor.Type) && !(floatActivations && row.Form == ActivationForm.Int8PerBlock));
@@ -96,10 +94,14 @@ internal static unsafe class MatMul
         part.Prepare = kernel.Prepare;
         part.TileTokens = tileTokens;
         part.Tiles = (x.Tokens + tileTokens - 1) / tileTokens;
-        part.ChunkRows = ChunkRows(weights, tileTokens, part.Tiles, pool.Threads);
+        part.ChunkRows = ChunkRows(weights, tileTokens, pool.Threads);
         part.Chunks = (weights.Rows + part.ChunkRows - 1) / part.ChunkRows;
         return part;
     }
+
+    private static bool ReadsTernary(KernelRow row, bool isGrouped) => isGrouped
+        ? row.Layout == WeightLayout.TernaryGroups
+        : row.Layout == WeightLayout.Ternary || row.Layout == WeightLayout.TernaryWords;
 
     private static bool Reads(KernelRow row, TensorType type) => row.Layout == WeightLayout.Decoded || row.Layout.Native == type;
 
@@ -114,12 +116,9 @@ internal static unsafe class MatMul
     }
 
     /// <summary>Rows of a chunk: small enough that the workers end together, large enough that a chunk is worth its handing out.</summary>
-    private static int ChunkRows(WeightMatrix weights, int tokens, int tiles, int threads)
+    private static int ChunkRows(WeightMatrix weights, int tokens, int threads)
     {
-        int multiple = weights.Kernel.RowMultiple;
-        if (weights.Kernel.Prepare is not null && tiles >= 4 * threads)
-            return weights.Rows;
-
+        int multiple = weights.Kernel.RowMultiple is null ? 8 : weights.Kernel.RowMultiple(tokens);
         long bytesPerRow = Math.Max(1, weights.ByteCount / weights.Rows) * (1 + tokens / 8);
         long rows = Math.Min(ChunkBytes / bytesPerRow, weights.Rows / (4L * threads));
         return (int)Math.Max(multiple, rows / multiple * multiple);

@@ -14,11 +14,14 @@ internal static unsafe class TernaryKernels
 
     public static IEnumerable<KernelRow> Rows { get; } =
     [
+        Words<ByteLookup>("ternary-words-vbmi", Isa.Avx2 | Isa.Avx512 | Isa.Avx512Vbmi),
+        Words<WordLookup>("ternary-words-avx512", Isa.Avx2 | Isa.Avx512),
         Row("ternary-avx512", Isa.Avx2 | Isa.Avx512, WeightLayout.Ternary, &TernaryKernel<TernaryAvx512>.Run),
         Row("ternary-avx-vnni", Isa.Avx2 | Isa.AvxVnni, WeightLayout.Ternary, &TernaryKernel<TernaryAvxVnni>.Run),
         Row("ternary-avx2", Isa.Avx2, WeightLayout.Ternary, &TernaryKernel<TernaryAvx2>.Run),
         Row("ternary-arm", Isa.AdvSimd | Isa.Dp, WeightLayout.Ternary, &TernaryKernel<TernaryArm<ArmDotProduct>>.Run),
         Row("ternary-scalar", Isa.None, WeightLayout.Ternary, &TernaryScalar.Run),
+        Row("ternary-words-scalar", Isa.None, WeightLayout.TernaryWords, &TernaryWordsScalar.Run),
         Row("ternary-groups-avx512", Isa.Avx2 | Isa.Avx512, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryAvx512>.Run),
         Row("ternary-groups-avx-vnni", Isa.Avx2 | Isa.AvxVnni, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryAvxVnni>.Run),
         Row("ternary-groups-avx2", Isa.Avx2, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryAvx2>.Run),
@@ -34,4 +37,18 @@ internal static unsafe class TernaryKernels
         Form = ActivationForm.Int8PerToken,
         Run = run,
     };
+
+    private static KernelRow Words<TLookup>(string name, Isa needs)
+        where TLookup : struct, ITernaryLookup => new()
+        {
+            Name = name,
+            Needs = needs,
+            Layout = WeightLayout.TernaryWords,
+            Form = ActivationForm.Int8PerToken,
+            Run = &TernaryWordsAvx512<TLookup>.Run,
+            Prepare = &TernaryWordsAvx512<TLookup>.Prepare,
+            ScratchBytes = &TernaryWordsAvx512<TLookup>.ScratchBytes,
+            TileTokens = &TernaryWordsAvx512<TLookup>.TileTokens,
+            RowMultiple = &TernaryWordsAvx512<TLookup>.RowMultiple,
+        };
 }

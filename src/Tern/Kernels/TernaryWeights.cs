@@ -6,8 +6,9 @@ using Tern.Numerics;
 namespace Tern.Kernels;
 
 /// <summary>
-/// Brings a tensor of any ternary type to the working layout. Canonical I2_S whose rows are whole blocks already is that layout and is used
-/// in place; everything else is decoded row by row and packed. Both ways look at every code: code 3 is refused before a kernel can see it.
+/// Brings a tensor of any ternary type to the layout of the kernel row that will run it. Canonical I2_S whose rows are whole blocks already is
+/// the layout of two bits and is used in place; everything else is decoded row by row and packed. Both ways look at every code: code 3 is
+/// refused before a kernel can see it.
 /// </summary>
 internal sealed unsafe class TernaryWeights
 {
@@ -17,16 +18,13 @@ internal sealed unsafe class TernaryWeights
     /// <summary>Bytes that one step of the search for code 3 reads.</summary>
     private const int ScanBytes = 1 << 18;
 
-    private TernaryWeights(byte* codes, NativeBuffer<byte>? packed, NativeBuffer<float> scales, int scaleColumns)
-    {
-        Codes = codes;
-        (Packed, Scales, ScaleColumns) = (packed, scales, scaleColumns);
-    }
+    private TernaryWeights(KernelRow kernel, NativeBuffer<byte>? packed, NativeBuffer<float> scales, int scaleColumns) =>
+        (Kernel, Packed, Scales, ScaleColumns) = (kernel, packed, scales, scaleColumns);
 
-    /// <summary>[rows, <see cref="RowBytes"/>], in <see cref="Packed"/> or in the tensor.</summary>
-    public byte* Codes { get; }
+    /// <summary>The row that runs them.</summary>
+    public KernelRow Kernel { get; }
 
-    /// <summary>The repacked codes, or null when they are used in place.</summary>
+    /// <summary>The codes in the layout of <see cref="Kernel"/>, or null when they are used in place.</summary>
     public NativeBuffer<byte>? Packed { get; }
 
     /// <summary>[rows, groups of <see cref="ScaleColumns"/> columns].</summary>
@@ -38,38 +36,46 @@ internal sealed unsafe class TernaryWeights
     /// <summary>Bytes of a packed row.</summary>
     public static long RowBytes(long columns) => (columns + BlockColumns - 1) / BlockColumns * BlockBytes;
 
-    /// <summary>Checks codes and scales and brings them to the working layout, sharing the work on <paramref name="pool"/>.</summary>
+    /// <summary>Chooses a row, checks codes and scales and brings them to the row's layout, sharing the work on <paramref name="pool"/>.</summary>
+    /// <param name="tensor">Of any ternary type.</param>
+    /// <param name="pick">The row that will run, told whether scales differ inside a row.</param>
+    /// <param name="pool">Workers.</param>
     /// <exception cref="TernException">Code 3, or a scale that is not finite.</exception>
-    public static TernaryWeights Prepare(Tensor tensor, WorkerPool pool)
+    public static TernaryWeights Prepare(Tensor tensor, Func<bool, KernelRow> pick, WorkerPool pool)
     {
         var type = (TernaryType)tensor.Type;
         long scaleColumns = Math.Min(type.ScaleColumns(tensor), tensor.Columns);
         NativeBuffer<float> scales = ReadScales(tensor, type, scaleColumns);
+        NativeBuffer<float>? merged = scaleColumns < tensor.Columns ? TryMergeGroups(scales, tensor.Rows) : null;
+        NativeBuffer<byte>? packed = null;
         try
         {
-            NativeBuffer<byte>? packed = null;
-            if (IsInPlace(tensor))
+            bool isGrouped = scaleColumns < tensor.Columns && merged is null;
+            if (isGrouped && scaleColumns % BlockColumns != 0)
+                throw tensor.Error(ErrorKind.Unsupported, 0, $"scales that differ every {scaleColumns} columns of a row; Tern runs groups of whole {BlockColumns}s");
+
+            KernelRow kernel = pick(isGrouped);
+            bool isWords = kernel.Layout == WeightLayout.TernaryWords;
+            if (!isWords && IsInPlace(tensor))
                 RefuseCode3(tensor, pool);
             else
-                packed = Pack(tensor, scales, scaleColumns, pool);
-
-            if (scaleColumns < tensor.Columns && TryMergeGroups(scales, tensor.Rows) is { } merged)
-            {
-                scales.Dispose();
-                (scales, scaleColumns) = (merged, tensor.Columns);
-            }
-            else if (scaleColumns % BlockColumns != 0 && scaleColumns < tensor.Columns)
-            {
-                packed?.Dispose();
-                throw tensor.Error(ErrorKind.Unsupported, 0, $"scales that differ every {scaleColumns} columns of a row; Tern runs groups of whole {BlockColumns}s");
-            }
-
-            return new TernaryWeights(packed is null ? tensor.Data : packed.Pointer, packed, scales, (int)scaleColumns);
+                packed = Pack(tensor, isWords, scales, scaleColumns, pool);
+            return merged is null
+                ? new TernaryWeights(kernel, packed, scales, (int)scaleColumns)
+                : new TernaryWeights(kernel, packed, merged, (int)tensor.Columns);
         }
         catch (TernException)
         {
+            packed?.Dispose();
+            merged?.Dispose();
+            merged = null;
             scales.Dispose();
             throw;
+        }
+        finally
+        {
+            if (merged is not null)
+                scales.Dispose();
         }
     }
 
@@ -96,7 +102,7 @@ internal sealed unsafe class TernaryWeights
 
     /// <summary>
     /// One scale per row, if that is what the groups of every row say. A group with scale 0 agrees with every other: what it holds is 0
-    /// whatever its codes are, and <see cref="Pack"/> has packed it as code zeros.
+    /// whatever its codes are, and <see cref="ReadRow"/> reads it as zeros.
     /// </summary>
     private static NativeBuffer<float>? TryMergeGroups(NativeBuffer<float> scales, long rows)
     {
@@ -126,10 +132,12 @@ internal sealed unsafe class TernaryWeights
             throw Code3(tensor, scan.FirstBad, $"byte 0x{tensor.Data[scan.FirstBad]:x2} holds code 3");
     }
 
-    private static NativeBuffer<byte> Pack(Tensor tensor, NativeBuffer<float> scales, long scaleColumns, WorkerPool pool)
+    private static NativeBuffer<byte> Pack(Tensor tensor, bool isWords, NativeBuffer<float> scales, long scaleColumns, WorkerPool pool)
     {
-        var packed = new NativeBuffer<byte>(tensor.Rows * RowBytes(tensor.Columns));
-        using var codes = new NativeBuffer<sbyte>(tensor.Columns * pool.Threads);
+        int blockRows = isWords ? TernaryWords.BlockRows : 1;
+        int codeStride = isWords ? TernaryWords.CodeStride(tensor.Columns) : (int)tensor.Columns;
+        var packed = new NativeBuffer<byte>(isWords ? TernaryWords.ByteCount(tensor.Rows, tensor.Columns) : tensor.Rows * RowBytes(tensor.Columns));
+        using var codes = new NativeBuffer<sbyte>((long)codeStride * blockRows * pool.Threads);
         var handle = GCHandle.Alloc(tensor);
         try
         {
@@ -138,16 +146,21 @@ internal sealed unsafe class TernaryWeights
                 Tensor = GCHandle.ToIntPtr(handle),
                 Packed = packed.Pointer,
                 Codes = codes.Pointer,
+                CodeStride = codeStride,
+                BlockRows = blockRows,
                 Scales = scales.Pointer,
                 ScaleColumns = scaleColumns,
                 FirstBad = long.MaxValue,
             };
-            pool.Run(&PackBody, &packing, (int)tensor.Rows, 4);
+            int blocks = (int)((tensor.Rows + blockRows - 1) / blockRows);
+            pool.Run(&PackBody, &packing, blocks, isWords ? 1 : 4);
             if (packing.FirstBad == long.MaxValue)
                 return packed;
 
             (long row, long column) = (packing.FirstBad / tensor.Columns, packing.FirstBad % tensor.Columns);
             packed.Dispose();
+            if (IsInPlace(tensor))
+                RefuseCode3(tensor, pool); // knows the byte
             throw Code3(tensor, RowOffset(tensor, row), $"row {row} holds code 3 at column {column}");
         }
         finally
@@ -202,23 +215,40 @@ internal sealed unsafe class TernaryWeights
     {
         var packing = (Packing*)state;
         var tensor = (Tensor)GCHandle.FromIntPtr(packing->Tensor).Target!;
-        var codes = new Span<sbyte>(packing->Codes + worker * tensor.Columns, (int)tensor.Columns);
-        long groups = (tensor.Columns + packing->ScaleColumns - 1) / packing->ScaleColumns;
-        for (long row = start; row < end; row++)
+        sbyte* codes = packing->Codes + ((long)worker * packing->BlockRows * packing->CodeStride);
+        for (int block = start; block < end; block++)
         {
-            tensor.Type.DecodeCodes(tensor, row, codes);
-            int bad = codes.IndexOfAnyExceptInRange((sbyte)-1, (sbyte)1);
-            if (bad >= 0)
+            long first = (long)block * packing->BlockRows;
+            int rows = (int)Math.Min(packing->BlockRows, tensor.Rows - first);
+            for (int row = 0; row < rows; row++)
+                ReadRow(packing, tensor, first + row, new Span<sbyte>(codes + ((long)row * packing->CodeStride), (int)tensor.Columns));
+
+            if (packing->BlockRows == 1)
             {
-                LowerTo(ref packing->FirstBad, row * tensor.Columns + bad);
+                PackRow(new ReadOnlySpan<sbyte>(codes, (int)tensor.Columns), packing->Packed + (first * RowBytes(tensor.Columns)));
                 continue;
             }
 
-            for (long group = 0; groups > 1 && group < groups; group++)
-                if (packing->Scales[row * groups + group] == 0)
-                    codes[(int)(group * packing->ScaleColumns)..(int)Math.Min((group + 1) * packing->ScaleColumns, tensor.Columns)].Clear();
-            PackRow(codes, packing->Packed + row * RowBytes(tensor.Columns));
+            int words = TernaryWords.WordsOf(tensor.Columns);
+            TernaryWords.PackBlock(codes, rows, words, TernaryWords.Row(packing->Packed, words, (int)first));
         }
+    }
+
+    /// <summary>The codes of a row; zeros where the scale is 0, and in a row with code 3, whose place is noted.</summary>
+    private static void ReadRow(Packing* packing, Tensor tensor, long row, Span<sbyte> codes)
+    {
+        tensor.Type.DecodeCodes(tensor, row, codes);
+        int bad = codes.IndexOfAnyExceptInRange((sbyte)-1, (sbyte)1);
+        if (bad >= 0)
+        {
+            LowerTo(ref packing->FirstBad, (row * tensor.Columns) + bad);
+            codes.Clear();
+        }
+
+        long groups = (tensor.Columns + packing->ScaleColumns - 1) / packing->ScaleColumns;
+        for (long group = 0; groups > 1 && group < groups; group++)
+            if (packing->Scales[(row * groups) + group] == 0)
+                codes[(int)(group * packing->ScaleColumns)..(int)Math.Min((group + 1) * packing->ScaleColumns, tensor.Columns)].Clear();
     }
 
     private static void PackRow(ReadOnlySpan<sbyte> codes, byte* packed)
@@ -257,6 +287,8 @@ internal sealed unsafe class TernaryWeights
         public nint Tensor;
         public byte* Packed;
         public sbyte* Codes;
+        public int CodeStride;
+        public int BlockRows;
         public float* Scales;
         public long ScaleColumns;
         public long FirstBad;

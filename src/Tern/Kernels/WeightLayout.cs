@@ -25,6 +25,9 @@ internal sealed class WeightLayout
     /// <summary>The codes of <see cref="Ternary"/> with a float32 scale per group of columns, for files whose scales differ inside a row.</summary>
     public static WeightLayout TernaryGroups { get; } = new("ternary-groups", null);
 
+    /// <summary>1.6 bits per weight, every ternary type whose rows have one scale each: <see cref="Kernels.TernaryWords"/>, one float32 scale per row.</summary>
+    public static WeightLayout TernaryWords { get; } = new("ternary-words", null);
+
     /// <summary>Any type that is not ternary, read through <see cref="TensorType.DecodeRow"/>.</summary>
     public static WeightLayout Decoded { get; } = new("decoded", null);
 

@@ -31,13 +31,14 @@ internal sealed unsafe class WeightMatrix : IDisposable
     }
 
     /// <summary>Ternary weights in the working layout; the matrix owns their buffers.</summary>
-    public WeightMatrix(Tensor tensor, KernelRow kernel, TernaryWeights ternary)
+    public WeightMatrix(Tensor tensor, TernaryWeights ternary)
     {
-        (Rows, Columns, Kernel) = ((int)tensor.Rows, (int)tensor.Columns, kernel);
-        _weights = ternary.Codes;
-        (_packed, _scales, _scaleColumns) = (ternary.Packed, ternary.Scales, ternary.ScaleColumns);
+        (Rows, Columns, Kernel) = ((int)tensor.Rows, (int)tensor.Columns, ternary.Kernel);
+        _packed = ternary.Packed;
+        _weights = _packed is null ? tensor.Data : _packed.Pointer;
+        (_scales, _scaleColumns) = (ternary.Scales, ternary.ScaleColumns);
         _rowBytes = TernaryWeights.RowBytes(Columns);
-        ByteCount = _rowBytes * Rows + ternary.Scales.Count * sizeof(float);
+        ByteCount = (_packed?.Count ?? _rowBytes * Rows) + (ternary.Scales.Count * sizeof(float));
     }
 
     /// <summary>Output features.</summary>

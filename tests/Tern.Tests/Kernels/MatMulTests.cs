@@ -8,7 +8,7 @@ namespace Tern.Tests.Kernels;
 /// <summary>The product's own path: Prepare, Begin, Run.</summary>
 public sealed unsafe class MatMulTests
 {
-    public static TheoryData<string> TernaryRows => RunnableRows.Names(WeightLayout.Ternary);
+    public static TheoryData<string> TernaryRows => RunnableRows.Ternary();
 
     /// <summary>Rows that need an instruction set and have a plain one beside them: they must agree with it.</summary>
     public static TheoryData<string> NativeRows
@@ -37,7 +37,7 @@ public sealed unsafe class MatMulTests
             int rows = vector.GetProperty("rows").GetInt32(), columns = vector.GetProperty("k").GetInt32(), tokens = vector.GetProperty("tokens").GetInt32();
             byte[] x = vector.GetProperty("x_f32").GetBytesFromBase64();
             using var owned = new OwnedTensor(I2SByDescription.Instance, vector.GetProperty("i2_s").GetBytesFromBase64(), rows, columns);
-            using var weights = new WeightMatrix(owned.Tensor, row, TernaryWeights.Prepare(owned.Tensor, pool));
+            using var weights = new WeightMatrix(owned.Tensor, TernaryWeights.Prepare(owned.Tensor, _ => row, pool));
             using var activations = new Activations(tokens, columns);
             activations.Begin(tokens, columns);
             for (int token = 0; token < tokens; token++)
@@ -84,7 +84,7 @@ public sealed unsafe class MatMulTests
                 using var pool = new WorkerPool(threads);
                 using OwnedTensor owned = RandomI2S(random, rows, columns);
                 KernelRow scalar = KernelTable.All.Single(r => r.Name == "ternary-scalar");
-                using var weights = new WeightMatrix(owned.Tensor, expected is null ? scalar : row, TernaryWeights.Prepare(owned.Tensor, pool));
+                using var weights = new WeightMatrix(owned.Tensor, TernaryWeights.Prepare(owned.Tensor, _ => expected is null ? scalar : row, pool));
                 using var x = new Activations(tokens, columns);
                 float[] y = RunOnRandom(pool, weights, x, tokens, random);
                 expected ??= y;
@@ -102,7 +102,7 @@ public sealed unsafe class MatMulTests
         var random = new Random(13);
         using var pool = new WorkerPool(2);
         using OwnedTensor owned = RandomI2S(random, rows, columns);
-        using var weights = new WeightMatrix(owned.Tensor, row, TernaryWeights.Prepare(owned.Tensor, pool));
+        using var weights = new WeightMatrix(owned.Tensor, TernaryWeights.Prepare(owned.Tensor, _ => row, pool));
         using var x = new Activations(tokens, columns);
         float[] together = RunOnRandom(pool, weights, x, tokens, random);
         float[] inputs = new Span<float>(x.Floats, tokens * x.Stride).ToArray();

@@ -6,7 +6,7 @@ namespace Tern.Tests.Kernels;
 /// <summary>Ternary types with a scale per group of columns: merged to one per row where that is the same thing, kept where it is not.</summary>
 public sealed unsafe class TernaryGroupsTests
 {
-    public static TheoryData<string> Rows => RunnableRows.Names(WeightLayout.TernaryGroups);
+    public static TheoryData<string> Rows => RunnableRows.TernaryGroups();
 
     [Theory]
     [MemberData(nameof(Rows))]
@@ -22,7 +22,7 @@ public sealed unsafe class TernaryGroupsTests
             sbyte[] codes = [.. Enumerable.Range(0, rows * columns).Select(_ => (sbyte)random.Next(-1, 2))];
             float[] scales = [.. Enumerable.Range(0, rows * groups).Select(_ => random.NextSingle() - 0.5f)];
             using var owned = new OwnedTensor(type, type.Pack(codes, scales, rows), rows, columns);
-            using var weights = new WeightMatrix(owned.Tensor, row, TernaryWeights.Prepare(owned.Tensor, pool));
+            using var weights = new WeightMatrix(owned.Tensor, TernaryWeights.Prepare(owned.Tensor, _ => row, pool));
             using var x = new Activations(tokens, columns);
             float[] y = MatMulTests.RunOnRandom(pool, weights, x, tokens, random);
 
@@ -56,7 +56,7 @@ public sealed unsafe class TernaryGroupsTests
         using var pool = new WorkerPool(2);
         using var owned = new OwnedTensor(type, type.Pack(codes, scales, rows), rows, columns);
         using WeightMatrix weights = MatMul.Prepare(owned.Tensor, KernelChoice.Best, pool);
-        Assert.Same(WeightLayout.Ternary, weights.Kernel.Layout);
+        Assert.NotSame(WeightLayout.TernaryGroups, weights.Kernel.Layout);
 
         using var x = new Activations(2, columns);
         float[] y = MatMulTests.RunOnRandom(pool, weights, x, 2, random);
@@ -80,7 +80,7 @@ public sealed unsafe class TernaryGroupsTests
         using var pool = new WorkerPool(1);
         using var same = new OwnedTensor(type, type.Pack(new sbyte[256], [1, 1, 1, 1], 1), 1, 256);
         using (WeightMatrix weights = MatMul.Prepare(same.Tensor, KernelChoice.Best, pool))
-            Assert.Same(WeightLayout.Ternary, weights.Kernel.Layout);
+            Assert.NotSame(WeightLayout.TernaryGroups, weights.Kernel.Layout);
 
         using var different = new OwnedTensor(type, type.Pack(new sbyte[256], [1, 1, 2, 1], 1), 1, 256);
         TernException thrown = Assert.Throws<TernException>(() => MatMul.Prepare(different.Tensor, KernelChoice.Best, pool));

@@ -11,7 +11,7 @@ namespace Tern.Tests.Kernels;
 internal sealed unsafe class TernaryProblem : IDisposable
 {
     private readonly int _rows, _columns, _tokens, _codeStride;
-    private readonly NativeBuffer<byte> _weights;
+    private readonly NativeBuffer<byte> _weights, _words;
     private readonly NativeBuffer<sbyte> _codes;
     private readonly NativeBuffer<float> _multipliers, _scales, _output;
     private readonly NativeBuffer<int> _sums;
@@ -29,6 +29,10 @@ internal sealed unsafe class TernaryProblem : IDisposable
         _sums = new NativeBuffer<int>(tokens);
         _multipliers.Span.Fill(1);
         _scales.Span.Fill(1);
+        _words = new NativeBuffer<byte>(TernaryWords.ByteCount(rows, _columns));
+        for (int first = 0; first < rows; first += TernaryWords.BlockRows)
+            PackWords(trits, first, Math.Min(TernaryWords.BlockRows, rows - first));
+
         for (int row = 0; row < rows; row++)
         {
             sbyte[] padded = new sbyte[blocks * 128];
@@ -49,34 +53,56 @@ internal sealed unsafe class TernaryProblem : IDisposable
 
     public Span<float> Scales => _scales.Span;
 
-    /// <summary>[tokens, rows], computed in two pieces, [0, split) and [split, rows).</summary>
-    public float[] Run(delegate*<MatMulProblem*, int, int, void> kernel, int split = 0)
+    /// <summary>[tokens, rows], computed in two pieces, [0, split) and [split, rows), tile by tile of tokens.</summary>
+    public float[] Run(KernelRow row, int split = 0)
     {
-        var problem = new MatMulProblem
-        {
-            Weights = _weights.Pointer,
-            RowBytes = (_columns + 127) / 128 * 32,
-            RowScales = _scales.Pointer,
-            ScaleColumns = _columns,
-            Columns = _columns,
-            Tokens = _tokens,
-            Codes = _codes.Pointer,
-            CodeStride = _codeStride,
-            Scales = _multipliers.Pointer,
-            Sums = _sums.Pointer,
-            Output = _output.Pointer,
-            OutputStride = _rows,
-        };
+        bool isWords = row.Layout == WeightLayout.TernaryWords;
         _output.Span.Fill(float.NaN);
-        if (split > 0)
-            kernel(&problem, 0, split);
-        kernel(&problem, split, _rows);
+        int tile = row.TileTokens is null ? _tokens : row.TileTokens(_tokens);
+        using var scratch = new NativeBuffer<byte>(row.ScratchBytes is null ? 0 : row.ScratchBytes(_columns, tile));
+        scratch.Span.Fill(0x5A);
+        for (int token = 0; token < _tokens; token += tile)
+        {
+            var problem = new MatMulProblem
+            {
+                Rows = _rows,
+                Weights = isWords ? _words.Pointer : _weights.Pointer,
+                RowBytes = (_columns + 127) / 128 * 32,
+                RowScales = _scales.Pointer,
+                ScaleColumns = _columns,
+                Columns = _columns,
+                Tokens = Math.Min(tile, _tokens - token),
+                Codes = _codes.Pointer + (token * _codeStride),
+                CodeStride = _codeStride,
+                Scales = _multipliers.Pointer + token,
+                Sums = _sums.Pointer + token,
+                Scratch = scratch.Pointer,
+                Output = _output.Pointer + (token * _rows),
+                OutputStride = _rows,
+            };
+            if (row.Prepare is not null)
+                row.Prepare(&problem);
+            if (split > 0)
+                row.Run(&problem, 0, split);
+            row.Run(&problem, split, _rows);
+        }
+
         return _output.Span.ToArray();
+    }
+
+    private void PackWords(ReadOnlySpan<sbyte> trits, int first, int rows)
+    {
+        int stride = TernaryWords.CodeStride(_columns), words = TernaryWords.WordsOf(_columns);
+        using var codes = new NativeBuffer<sbyte>(stride * TernaryWords.BlockRows);
+        for (int row = 0; row < rows; row++)
+            trits.Slice((first + row) * _columns, _columns).CopyTo(codes.Span[(row * stride)..]);
+        TernaryWords.PackBlock(codes.Pointer, rows, words, TernaryWords.Row(_words.Pointer, words, first));
     }
 
     public void Dispose()
     {
         _weights.Dispose();
+        _words.Dispose();
         _codes.Dispose();
         _multipliers.Dispose();
         _scales.Dispose();
@@ -104,15 +130,10 @@ internal static unsafe class RunnableRows
     public const string EmulatedArm = "ternary-arm (emulated)";
     public const string EmulatedArmGroups = "ternary-groups-arm (emulated)";
 
-    public static TheoryData<string> Names(WeightLayout layout)
-    {
-        var names = new TheoryData<string>();
-        foreach (KernelRow row in KernelTable.All)
-            if (row.Layout == layout && KernelChoice.Best.Allows(row))
-                names.Add(row.Name);
-        names.Add(layout == WeightLayout.Ternary ? EmulatedArm : EmulatedArmGroups);
-        return names;
-    }
+    /// <summary>Rows of the layouts whose rows have one scale.</summary>
+    public static TheoryData<string> Ternary() => Names(EmulatedArm, WeightLayout.Ternary, WeightLayout.TernaryWords);
+
+    public static TheoryData<string> TernaryGroups() => Names(EmulatedArmGroups, WeightLayout.TernaryGroups);
 
     public static KernelRow Find(string name) => name switch
     {
@@ -120,6 +141,16 @@ internal static unsafe class RunnableRows
         EmulatedArmGroups => Emulated(name, WeightLayout.TernaryGroups, &TernaryGroupsKernel<TernaryArm<EmulatedDotProduct>>.Run),
         _ => KernelTable.All.Single(row => row.Name == name),
     };
+
+    private static TheoryData<string> Names(string emulated, params WeightLayout[] layouts)
+    {
+        var names = new TheoryData<string>();
+        foreach (KernelRow row in KernelTable.All)
+            if (layouts.Contains(row.Layout) && KernelChoice.Best.Allows(row))
+                names.Add(row.Name);
+        names.Add(emulated);
+        return names;
+    }
 
     private static KernelRow Emulated(string name, WeightLayout layout, delegate*<MatMulProblem*, int, int, void> run) =>
         new() { Name = name, Needs = Isa.None, Layout = layout, Form = ActivationForm.Int8PerToken, Run = run };

@@ -6,7 +6,7 @@ namespace Tern.Tests.Kernels;
 /// <summary>Every ternary row that runs here against the scalar definition, bit for bit, and the definition against the reference vectors.</summary>
 public sealed unsafe class TernaryRowTests
 {
-    public static TheoryData<string> Rows => RunnableRows.Names(WeightLayout.Ternary);
+    public static TheoryData<string> Rows => RunnableRows.Ternary();
 
     [Theory]
     [MemberData(nameof(Rows))]
@@ -16,8 +16,8 @@ public sealed unsafe class TernaryRowTests
         var random = new Random(1);
         int[] columns = [1, 31, 33, 100, 128, 129, 200, 256, 640, 1000, 1024, 1152, 2176, 2560, 4224, 6912, 8640];
         foreach (int columnCount in columns)
-            foreach (int tokens in new[] { 1, 2, 3, 4, 5, 7, 17 })
-                Compare(row, random.Next(1, 14), columnCount, tokens, _ => (sbyte)random.Next(-1, 2), _ => (sbyte)random.Next(-128, 128), random);
+            foreach (int tokens in new[] { 1, 2, 3, 4, 5, 8, 13, 17, 41 })
+                Compare(row, random.Next(1, columnCount < 1000 ? 200 : 14), columnCount, tokens, _ => (sbyte)random.Next(-1, 2), _ => (sbyte)random.Next(-128, 128), random);
     }
 
     [Theory]
@@ -56,6 +56,17 @@ public sealed unsafe class TernaryRowTests
             Compare(RunnableRows.Find(name), 5, 384, tokens, _ => (sbyte)random.Next(-1, 2), _ => (sbyte)random.Next(-128, 128), random);
     }
 
+    /// <summary>Segments of rows, blocks that are cut, and chunks that begin inside a block.</summary>
+    [Theory]
+    [MemberData(nameof(Rows))]
+    public void Many_rows(string name)
+    {
+        var random = new Random(5);
+        foreach (int rows in new[] { 63, 64, 65, 130, 3700 })
+            foreach (int tokens in new[] { 1, 6, 20 })
+                Compare(RunnableRows.Find(name), rows, 70, tokens, _ => (sbyte)random.Next(-1, 2), _ => (sbyte)random.Next(-128, 128), random);
+    }
+
     [SharedTheory]
     [MemberData(nameof(Rows))]
     public void Reference_dot_products(string name)
@@ -71,7 +82,7 @@ public sealed unsafe class TernaryRowTests
             foreach (int copies in new[] { 1, 4 })
             {
                 using var problem = new TernaryProblem(trits, [.. Enumerable.Repeat(activations, copies).SelectMany(a => a)], 1, copies);
-                foreach (float y in problem.Run(row.Run))
+                foreach (float y in problem.Run(row))
                     Assert.Equal(vector.GetProperty("dot").GetInt32(), y);
             }
 
@@ -105,7 +116,7 @@ public sealed unsafe class TernaryRowTests
 
         foreach (int split in new[] { 0, rows / 2 })
         {
-            float[] actual = problem.Run(row.Run, split);
+            float[] actual = problem.Run(row, split);
             for (int i = 0; i < expected.Length; i++)
                 Assert.True(
                     BitConverter.SingleToInt32Bits(expected[i]) == BitConverter.SingleToInt32Bits(actual[i]),
