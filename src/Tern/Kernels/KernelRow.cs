@@ -92,9 +92,6 @@ internal sealed unsafe class KernelRow
     /// <summary>Computes rows [start, end) for all tokens of the problem.</summary>
     public required delegate*<MatMulProblem*, int, int, void> Run { get; init; }
 
-    /// <summary>Rows are handed out in multiples of this, from the tokens of a tile; only the last chunk may be shorter. Null for 8.</summary>
-    public delegate*<int, int> RowMultiple { get; init; }
-
     /// <summary>Bytes of scratch that each worker needs, from (columns, most tokens of a tile); null for none.</summary>
     public delegate*<int, int, long> ScratchBytes { get; init; }
 
@@ -104,6 +101,29 @@ internal sealed unsafe class KernelRow
     /// </summary>
     public delegate*<MatMulProblem*, void> Prepare { get; init; }
 
-    /// <summary>How many tokens a problem should hold at most, from the tokens of the matmul; null for all of them.</summary>
-    public delegate*<int, int> TileTokens { get; init; }
+    /// <summary>How a matmul is cut into items for the workers; null for all tokens together and chunks of rows of a fair size.</summary>
+    public delegate*<in MatMulShape, MatMulSplit> Split { get; init; }
 }
+
+/// <summary>What a split depends on.</summary>
+/// <param name="Rows">Output features N.</param>
+/// <param name="RowBytes">Bytes of weights in a row.</param>
+/// <param name="Tokens">Tokens.</param>
+/// <param name="Threads">Workers.</param>
+internal readonly record struct MatMulShape(int Rows, long RowBytes, int Tokens, int Threads)
+{
+    /// <summary>A chunk of rows that a worker takes is about this many bytes of weights for a single token, less for many.</summary>
+    private const long ChunkBytes = 128 << 10;
+
+    /// <summary>Rows of a chunk, in multiples of <paramref name="multiple"/>: small enough that the workers end together, large enough to be worth the handing out.</summary>
+    public int ChunkRows(int multiple)
+    {
+        long rows = Math.Min(ChunkBytes / (Math.Max(1, RowBytes) * (1 + (Tokens / 8))), Rows / (4L * Threads));
+        return (int)Math.Max(multiple, rows / multiple * multiple);
+    }
+}
+
+/// <summary>Items of a matmul: tiles of tokens times chunks of rows.</summary>
+/// <param name="TileTokens">Most tokens of an item.</param>
+/// <param name="ChunkRows">Rows of an item; only the last chunk may be shorter.</param>
+internal readonly record struct MatMulSplit(int TileTokens, int ChunkRows);

@@ -7,11 +7,11 @@ namespace Tern.Kernels;
 /// <summary>The matmul: prepares weights for the best row and runs it behind a fence that checks every length.</summary>
 internal static unsafe class MatMul
 {
-    /// <summary>A chunk of rows that a worker takes is about this many bytes of weights for a single token, less for many.</summary>
-    private const long ChunkBytes = 128 << 10;
-
     /// <summary>Most matrices that one loop multiplies by.</summary>
     public const int TargetsMax = 3;
+
+    /// <summary>Chunks are multiples of this many rows, so that kernels that take several rows at a time see whole sets.</summary>
+    private const int DefaultMultiple = 8;
 
     /// <summary>
     /// Chooses a row for <paramref name="tensor"/>, repacks when the row wants another layout than the file's, and refuses contents that no
@@ -81,9 +81,10 @@ internal static unsafe class MatMul
         ArgumentOutOfRangeException.ThrowIfLessThan(target.Stride, weights.Rows);
         ArgumentOutOfRangeException.ThrowIfNotEqual(x.Columns, weights.Columns);
         KernelRow kernel = weights.Kernel;
-        int tileTokens = kernel.TileTokens is null ? x.Tokens : kernel.TileTokens(x.Tokens);
+        var shape = new MatMulShape(weights.Rows, weights.ByteCount / weights.Rows, x.Tokens, pool.Threads);
+        MatMulSplit split = kernel.Split is null ? new MatMulSplit(x.Tokens, shape.ChunkRows(DefaultMultiple)) : kernel.Split(in shape);
         if (kernel.ScratchBytes is not null)
-            pool.ReserveScratch(kernel.ScratchBytes(weights.Columns, tileTokens));
+            pool.ReserveScratch(kernel.ScratchBytes(weights.Columns, split.TileTokens));
 
         Part part = default;
         weights.Bind(ref part.Problem);
@@ -92,10 +93,9 @@ internal static unsafe class MatMul
         part.Problem.OutputStride = target.Stride;
         part.Run = kernel.Run;
         part.Prepare = kernel.Prepare;
-        part.TileTokens = tileTokens;
-        part.Tiles = (x.Tokens + tileTokens - 1) / tileTokens;
-        part.ChunkRows = ChunkRows(weights, tileTokens, pool.Threads);
-        part.Chunks = (weights.Rows + part.ChunkRows - 1) / part.ChunkRows;
+        part.Split = split;
+        part.Tiles = (x.Tokens + split.TileTokens - 1) / split.TileTokens;
+        part.Chunks = (weights.Rows + split.ChunkRows - 1) / split.ChunkRows;
         return part;
     }
 
@@ -115,15 +115,6 @@ internal static unsafe class MatMul
             throw tensor.Error(ErrorKind.Format, 0, $"the tensor has {tensor.ByteCount} bytes, its shape needs {needed}");
     }
 
-    /// <summary>Rows of a chunk: small enough that the workers end together, large enough that a chunk is worth its handing out.</summary>
-    private static int ChunkRows(WeightMatrix weights, int tokens, int threads)
-    {
-        int multiple = weights.Kernel.RowMultiple is null ? 8 : weights.Kernel.RowMultiple(tokens);
-        long bytesPerRow = Math.Max(1, weights.ByteCount / weights.Rows) * (1 + tokens / 8);
-        long rows = Math.Min(ChunkBytes / bytesPerRow, weights.Rows / (4L * threads));
-        return (int)Math.Max(multiple, rows / multiple * multiple);
-    }
-
     /// <summary>Items are numbered tile by tile within a part, so that a worker meets few tiles.</summary>
     private static void RunItems(void* state, int start, int end, int worker)
     {
@@ -135,7 +126,7 @@ internal static unsafe class MatMul
                 index--;
             ref Part part = ref loop->Parts[index];
             (int tile, int chunk) = Math.DivRem(item - part.FirstItem, part.Chunks);
-            MatMulProblem problem = Tile(part.Problem, tile * part.TileTokens, part.TileTokens);
+            MatMulProblem problem = Tile(part.Problem, tile * part.Split.TileTokens, part.Split.TileTokens);
             problem.Scratch = loop->Scratch + (worker * loop->ScratchBytes);
             if (part.Prepare is not null)
             {
@@ -146,8 +137,8 @@ internal static unsafe class MatMul
                 loop->Prepared[worker] = wanted;
             }
 
-            int first = chunk * part.ChunkRows;
-            part.Run(&problem, first, Math.Min(first + part.ChunkRows, problem.Rows));
+            int first = chunk * part.Split.ChunkRows;
+            part.Run(&problem, first, Math.Min(first + part.Split.ChunkRows, problem.Rows));
         }
     }
 
@@ -185,9 +176,8 @@ internal static unsafe class MatMul
         public MatMulProblem Problem;
         public delegate*<MatMulProblem*, int, int, void> Run;
         public delegate*<MatMulProblem*, void> Prepare;
-        public int TileTokens;
+        public MatMulSplit Split;
         public int Tiles;
-        public int ChunkRows;
         public int Chunks;
         public int FirstItem;
     }

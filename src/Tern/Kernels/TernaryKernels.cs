@@ -48,7 +48,6 @@ internal static unsafe class TernaryKernels
             Run = &TernaryWordsAvx512<TLookup>.Run,
             Prepare = &TernaryWordsAvx512<TLookup>.Prepare,
             ScratchBytes = &TernaryWordsAvx512<TLookup>.ScratchBytes,
-            TileTokens = &TernaryWordsAvx512<TLookup>.TileTokens,
-            RowMultiple = &TernaryWordsAvx512<TLookup>.RowMultiple,
+            Split = &TernaryWordsAvx512<TLookup>.Split,
         };
 }

@@ -34,6 +34,7 @@ internal readonly unsafe struct WordLookup : ITernaryLookup
 
     public static bool SumsCodes => false;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Fill(short* x, int words, short* tables)
     {
         Vector512<short> one = Vector512<short>.One;
@@ -63,6 +64,7 @@ internal readonly unsafe struct ByteLookup : ITernaryLookup
 
     public static bool SumsCodes => true;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Fill(short* x, int words, short* tables)
     {
         byte* places = stackalloc byte[Vector512<byte>.Count];

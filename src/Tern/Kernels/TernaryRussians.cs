@@ -23,6 +23,9 @@ internal static unsafe class TernaryRussians
     /// <summary>Tokens in the lanes.</summary>
     public const int Tokens = 32;
 
+    /// <summary>With fewer rows than this, making the tables takes longer than it saves.</summary>
+    public const int RowsMin = 512;
+
     private const int PanelWords = 3;
 
     /// <summary>Panels whose sums fit 16 bits for every activation in -128..127: 8 · 30 · 128 = 30,720.</summary>
@@ -70,6 +73,7 @@ internal static unsafe class TernaryRussians
         ((long)ColumnsOf(words) * EntryBytes) + TableBytes + (BlockRows * Groups * sizeof(ushort)) + ((long)SegmentRows * Tokens * (sizeof(short) + sizeof(int)));
 
     /// <summary>Turns the codes of up to 32 tokens: the activations of a column stand side by side, zeros for tokens that are not there.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Prepare(MatMulProblem* problem, int words)
     {
         short* x = new Scratch(problem->Scratch, words).X;
@@ -88,6 +92,7 @@ internal static unsafe class TernaryRussians
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(MatMulProblem* problem, int start, int end)
     {
         int words = TernaryWords.WordsOf(problem->Columns);
@@ -102,6 +107,7 @@ internal static unsafe class TernaryRussians
     }
 
     /// <summary>Sums of rows [first, first + rows), whole blocks.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Sum(MatMulProblem* problem, int words, int first, int rows, in Scratch scratch)
     {
         new Span<int>(scratch.LongSums, rows * Tokens).Clear();
@@ -134,9 +140,10 @@ internal static unsafe class TernaryRussians
     private static void Ask(ushort* words)
     {
         for (int i = 0; i < PanelWords * BlockRows * sizeof(ushort); i += 64)
-            Sse.Prefetch0((byte*)words + i);
+            Sse.Prefetch1((byte*)words + i);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Add(ulong* offsets, byte* tables, short* sums)
     {
         for (nint row = 0; row < BlockRows; row++, offsets += 2, sums += Tokens)
@@ -146,12 +153,14 @@ internal static unsafe class TernaryRussians
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Begin(ulong* offsets, byte* tables, short* sums)
     {
         for (nint row = 0; row < BlockRows; row++, offsets += 2, sums += Tokens)
             Look(offsets, tables, Vector512<short>.Zero).Store(sums);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddLong(ulong* offsets, byte* tables, short* sums, int* longSums, bool begins)
     {
         for (nint row = 0; row < BlockRows; row++, offsets += 2, sums += Tokens, longSums += Tokens)
@@ -184,6 +193,7 @@ internal static unsafe class TernaryRussians
     /// Table offsets of 32 rows, [32, 8]; words that are not there give offset 0 in tables of zeros. Rows come out in the order of
     /// <see cref="RowAt"/>: eight vectors of 32 rows are turned inside their 128-bit lanes.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ReadOffsets(ushort* words, int count, ushort* offsets)
     {
         Vector512<ushort> eightyOne = Vector512.Create((ushort)81), nine = Vector512.Create((ushort)9);
@@ -226,12 +236,16 @@ internal static unsafe class TernaryRussians
         Put(left, right, offsets + 192);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> Low(Vector512<ushort> a, Vector512<ushort> b) => Avx512BW.UnpackLow(a << 6, b << 6).AsUInt32();
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<uint> High(Vector512<ushort> a, Vector512<ushort> b) => Avx512BW.UnpackHigh(a << 6, b << 6).AsUInt32();
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<ulong> Low(Vector512<uint> a, Vector512<uint> b) => Avx512F.UnpackLow(a, b).AsUInt64();
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<ulong> High(Vector512<uint> a, Vector512<uint> b) => Avx512F.UnpackHigh(a, b).AsUInt64();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -242,9 +256,11 @@ internal static unsafe class TernaryRussians
     }
 
     /// <summary>Where the sums of a row of a block stand: lane 8 q + i of the words' vector comes out as row 4 i + q.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int RowAt(int row) => (row / HalfRows * HalfRows) + (row % 8 * 4) + (row % HalfRows / 8);
 
     /// <summary>y = (float)Σ t·a / s · scale, [32 tokens] a row turned to [rows] a token, four by four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Store(MatMulProblem* problem, int segment, int start, int end, int* sums)
     {
         float* scales = stackalloc float[Tokens];
@@ -291,6 +307,7 @@ internal static unsafe class TernaryRussians
     }
 
     /// <summary>The tables of a panel: of the words that it has, zeros for those that it lacks at the end of a row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FillTables(short* x, int words, int word, int count, byte* tables)
     {
         for (int i = 0; i < PanelWords; i++, tables += 2 * GroupBytes)
@@ -307,6 +324,7 @@ internal static unsafe class TernaryRussians
     }
 
     /// <summary>Entry 9 a + b = entry a of the first two columns + entry b of the last two.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FillFour(Columns first, Columns last, short* table)
     {
         Vector512<short> high = -first.A - first.B;
@@ -317,6 +335,7 @@ internal static unsafe class TernaryRussians
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FillTwo(Vector512<short> sum, Columns last, short* table)
     {
         Vector512<short> minus = sum - last.A, plus = sum + last.A;
@@ -332,6 +351,7 @@ internal static unsafe class TernaryRussians
     }
 
     /// <summary>Sixteen tokens' bytes of up to 16 columns, turned and widened: column c goes to x + 32 c.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Turn16(sbyte** rows, short* x, int columns)
     {
         Vector128<sbyte>* block = stackalloc Vector128<sbyte>[16];

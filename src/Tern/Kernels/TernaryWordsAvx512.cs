@@ -12,6 +12,7 @@ namespace Tern.Kernels;
 ///                     register (VPERMW, VPERMB), tables made from the token's activations before the first row
 ///   more tokens       the lanes are 32 tokens: <see cref="TernaryRussians"/>
 /// </code>
+/// The loops skip tiered compilation: what profiling makes of them ran a third slower here, and the first prompt would wait for it.
 /// </summary>
 internal static unsafe class TernaryWordsAvx512<TLookup>
     where TLookup : struct, ITernaryLookup
@@ -20,17 +21,29 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
     private const int LookupTokens = 8;
 
     /// <summary>From here on 32 lanes of tokens, some of them empty, are faster than looking up for 8 at a time twice.</summary>
-    private const int RussianTokensMin = 14;
+    private const int RussianTokensMin = 20;
 
     private const int BlockRows = TernaryWords.BlockRows;
 
+    /// <summary>Blocks that go side by side.</summary>
+    private const int GroupBlocks = 4, GroupRows = GroupBlocks * BlockRows;
+
+    /// <summary>Words whose tables for <see cref="LookupTokens"/> tokens stay in the first-level cache (24 KiB), and whose sums fit 16 bits.</summary>
+    private const int SharedWords = 12;
+
     /// <summary>How far ahead of the words in hand the next ones are asked for, in bytes.</summary>
-    private const int AheadBytes = 4096;
+    private const int AheadBytes = 1024;
 
-    public static int TileTokens(int tokens) => tokens < RussianTokensMin ? Math.Min(tokens, LookupTokens) : TernaryRussians.Tokens;
+    /// <summary>Few tokens: chunks of rows. Many: tables are worth making for many rows only, so the rows are cut as little as the workers allow.</summary>
+    public static MatMulSplit Split(in MatMulShape shape)
+    {
+        if (shape.Tokens < RussianTokensMin)
+            return new MatMulSplit(Math.Min(shape.Tokens, LookupTokens), shape.Rows >= 4 * shape.Threads * GroupRows ? GroupRows : BlockRows);
 
-    /// <summary>Rows of a chunk: tables of many tokens are worth making for many rows only.</summary>
-    public static int RowMultiple(int tileTokens) => tileTokens > LookupTokens ? 1280 : BlockRows;
+        int tiles = (shape.Tokens + TernaryRussians.Tokens - 1) / TernaryRussians.Tokens;
+        long rows = Math.Max(TernaryRussians.RowsMin, (long)shape.Rows * tiles / (4 * shape.Threads));
+        return new MatMulSplit(TernaryRussians.Tokens, (int)Math.Min((rows + BlockRows - 1) / BlockRows * BlockRows, int.MaxValue));
+    }
 
     public static long ScratchBytes(int columns, int tileTokens)
     {
@@ -75,6 +88,7 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
     /// <summary>One or two tokens run one by one, with the tables that take the fewest steps to make and to use so.</summary>
     private static bool IsFew(int tokens) => tokens <= 2;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Widen(sbyte* codes, int columns, short* x, int count)
     {
         int i = 0;
@@ -89,42 +103,47 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
         where TWay : struct, ITernaryLookup
     {
         [SkipLocalsInit]
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public static void Run(MatMulProblem* problem, int start, int end)
         {
             int words = TernaryWords.WordsOf(problem->Columns);
             long tokenShorts = (long)words * LookupTables.WordShorts;
-            int* sums = stackalloc int[LookupTokens * BlockRows]; // [token, 64]
-            for (int row = start / BlockRows * BlockRows; row < end; row += BlockRows)
+            int* sums = stackalloc int[LookupTokens * GroupRows]; // [token, GroupRows]
+            for (int row = start / BlockRows * BlockRows; row < end; row += GroupRows)
             {
-                ushort* block = TernaryWords.Row(problem->Weights, words, row);
+                int blocks = (Math.Min(GroupRows, end - row) + BlockRows - 1) / BlockRows;
+                ushort* first = TernaryWords.Row(problem->Weights, words, row);
                 for (int token = 0; token < problem->Tokens;)
                 {
                     short* tables = (short*)problem->Scratch + (token * tokenShorts);
                     int left = problem->Tokens - token;
-                    int count = left > 4 ? Math.Min(left, 8) : left == 3 ? 3 : left == 4 ? 4 : 1;
+                    int count = left > 4 ? Math.Min(left, LookupTokens) : left >= 3 ? left : 1;
                     if (count > 4)
-                        Sum8(block, tables, tokenShorts, words, count - 1, sums);
+                        Sum8(first, blocks, tables, tokenShorts, words, count - 1, sums);
                     else if (count > 1)
-                        Sum4(block, tables, tokenShorts, words, count - 1, sums);
+                        Sum4(first, blocks, tables, tokenShorts, words, count - 1, sums);
+                    else if (blocks == GroupBlocks)
+                        Sum1Group(first, tables, words, sums);
                     else
-                        Sum1(block, tables, words, sums);
+                        Sum1(first, blocks, tables, words, sums);
                     for (int i = 0; i < count; i++)
-                        Store(problem, token + i, row, Math.Max(start, row), Math.Min(end, row + BlockRows), sums + (i * BlockRows));
+                        Store(problem, token + i, row, Math.Max(start, row), Math.Min(end, row + GroupRows), sums + (i * GroupRows));
                     token += count;
                 }
             }
         }
 
-        /// <summary>y = (float)Σ t·a / s · scale of rows [start, end) of a block.</summary>
-        private static void Store(MatMulProblem* problem, int token, int blockRow, int start, int end, int* sums)
+        /// <summary>y = (float)Σ t·a / s · scale of rows [start, end), whose sums begin at <paramref name="firstRow"/>.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Store(MatMulProblem* problem, int token, int firstRow, int start, int end, int* sums)
         {
             Vector512<int> correction = Vector512.Create(TWay.SumsCodes ? problem->Sums[token] : 0);
             Vector512<float> scale = Vector512.Create(problem->Scales[token]);
             float* y = problem->Output + (token * problem->OutputStride);
             float* rowScales = problem->RowScales;
-            for (int row = blockRow; row < end; row += Vector512<float>.Count)
+            for (int row = firstRow; row < end; row += Vector512<float>.Count)
             {
-                Vector512<float> unscaled = Vector512.ConvertToSingle(Vector512.Load(sums + (row - blockRow)) - correction) / scale;
+                Vector512<float> unscaled = Vector512.ConvertToSingle(Vector512.Load(sums + (row - firstRow)) - correction) / scale;
                 if (row >= start && row + Vector512<float>.Count <= end)
                 {
                     (unscaled * Vector512.Load(rowScales + row)).Store(y + row);
@@ -136,86 +155,84 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
             }
         }
 
-        /// <summary>One token: 64 rows at a time, each table loaded once for both halves.</summary>
-        private static void Sum1(ushort* word, short* table, int words, int* sums)
+        /// <summary>One token, block by block.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Sum1(ushort* word, int blocks, short* tables, int words, int* sums)
         {
             Vector512<ushort> three = Vector512.Create((ushort)3), twentySeven = Vector512.Create((ushort)27);
-            Vector512<int> sum0 = default, sum1 = default, sum2 = default, sum3 = default;
-            for (int first = 0; first < words; first += TWay.SegmentWords)
+            for (int block = 0; block < blocks; block++, sums += BlockRows)
             {
-                Vector512<short> even0 = default, even1 = default, odd0 = default, odd1 = default;
-                for (int i = Math.Min(TWay.SegmentWords, words - first); i > 0; i--, word += BlockRows, table += LookupTables.WordShorts)
+                short* table = tables;
+                new Span<int>(sums, BlockRows).Clear();
+                for (int first = 0; first < words; first += TWay.SegmentWords)
                 {
-                    Sse.Prefetch0((byte*)word + AheadBytes);
-                    Sse.Prefetch0((byte*)word + AheadBytes + 64);
-                    Vector512<ushort> rest0 = Vector512.Load(word), rest1 = Vector512.Load(word + 32);
-                    Vector512<short> entries = Vector512.Load(table);
-                    even0 += TWay.Look(entries, Digit(rest0, twentySeven));
-                    even1 += TWay.Look(entries, Digit(rest1, twentySeven));
-                    (rest0, rest1) = (rest0 * twentySeven, rest1 * twentySeven);
-                    entries = Vector512.Load(table + LookupTables.Entries);
-                    odd0 += TWay.Look(entries, Digit(rest0, twentySeven));
-                    odd1 += TWay.Look(entries, Digit(rest1, twentySeven));
-                    (rest0, rest1) = (rest0 * twentySeven, rest1 * twentySeven);
-                    entries = Vector512.Load(table + (2 * LookupTables.Entries));
-                    even0 += TWay.Look(entries, Digit(rest0, twentySeven));
-                    even1 += TWay.Look(entries, Digit(rest1, twentySeven));
-                    (rest0, rest1) = (rest0 * twentySeven, rest1 * twentySeven);
-                    entries = Vector512.Load(table + (3 * LookupTables.Entries));
-                    odd0 += TWay.Look(entries, Digit(rest0, three));
-                    odd1 += TWay.Look(entries, Digit(rest1, three));
+                    Vector512<short> a = default, b = default;
+                    for (int i = Math.Min(TWay.SegmentWords, words - first); i > 0; i--, word += BlockRows, table += LookupTables.WordShorts)
+                    {
+                        Ask(word);
+                        Vector512<ushort> restA = Vector512.Load(word), restB = Vector512.Load(word + 32);
+                        Vector512<short> entries = Vector512.Load(table);
+                        (a, b) = (a + Look(entries, restA, twentySeven), b + Look(entries, restB, twentySeven));
+                        (restA, restB) = (restA * twentySeven, restB * twentySeven);
+                        entries = Vector512.Load(table + LookupTables.Entries);
+                        (a, b) = (a + Look(entries, restA, twentySeven), b + Look(entries, restB, twentySeven));
+                        (restA, restB) = (restA * twentySeven, restB * twentySeven);
+                        entries = Vector512.Load(table + (2 * LookupTables.Entries));
+                        (a, b) = (a + Look(entries, restA, twentySeven), b + Look(entries, restB, twentySeven));
+                        (restA, restB) = (restA * twentySeven, restB * twentySeven);
+                        entries = Vector512.Load(table + (3 * LookupTables.Entries));
+                        (a, b) = (a + Look(entries, restA, three), b + Look(entries, restB, three));
+                    }
+
+                    Add(a, b, sums);
                 }
-
-                (even0, even1) = (even0 + odd0, even1 + odd1);
-                sum0 += Vector512.WidenLower(even0);
-                sum1 += Vector512.WidenUpper(even0);
-                sum2 += Vector512.WidenLower(even1);
-                sum3 += Vector512.WidenUpper(even1);
             }
-
-            sum0.Store(sums);
-            sum1.Store(sums + 16);
-            sum2.Store(sums + 32);
-            sum3.Store(sums + 48);
         }
 
-        /// <summary>Three or four tokens; where there are three, the last one is computed twice.</summary>
-        private static void Sum4(ushort* word, short* table, long tokenShorts, int words, int last, int* sums)
+        /// <summary>
+        /// One token, four blocks side by side: the processor fetches ahead within a page only, and four streams from memory were 1.35 times as
+        /// fast as one; each table serves all of them.
+        /// </summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Sum1Group(ushort* word0, short* table, int words, int* sums)
         {
             Vector512<ushort> three = Vector512.Create((ushort)3), twentySeven = Vector512.Create((ushort)27);
-            short* t0 = table, t1 = t0 + tokenShorts, t2 = t1 + tokenShorts, t3 = t0 + (last * tokenShorts);
-            new Span<int>(sums, 4 * BlockRows).Clear();
+            ushort* word1 = word0 + (words * BlockRows), word2 = word1 + (words * BlockRows), word3 = word2 + (words * BlockRows);
+            new Span<int>(sums, GroupRows).Clear();
             for (int first = 0; first < words; first += TWay.SegmentWords)
             {
                 Vector512<short> a0 = default, a1 = default, a2 = default, a3 = default;
                 Vector512<short> b0 = default, b1 = default, b2 = default, b3 = default;
-                for (int i = Math.Min(TWay.SegmentWords, words - first); i > 0; i--, word += BlockRows)
+                for (int i = Math.Min(TWay.SegmentWords, words - first); i > 0; i--, table += LookupTables.WordShorts)
                 {
-                    Sse.Prefetch0((byte*)word + AheadBytes);
-                    Sse.Prefetch0((byte*)word + AheadBytes + 64);
-                    Vector512<ushort> restA = Vector512.Load(word), restB = Vector512.Load(word + 32);
-                    for (int table3 = 0; table3 < 4; table3++)
-                    {
-                        Vector512<ushort> digits = table3 < 3 ? twentySeven : three;
-                        Vector512<short> a = Digit(restA, digits), b = Digit(restB, digits);
-                        Vector512<short> entries = Vector512.Load(t0);
-                        a0 += TWay.Look(entries, a);
-                        b0 += TWay.Look(entries, b);
-                        entries = Vector512.Load(t1);
-                        a1 += TWay.Look(entries, a);
-                        b1 += TWay.Look(entries, b);
-                        entries = Vector512.Load(t2);
-                        a2 += TWay.Look(entries, a);
-                        b2 += TWay.Look(entries, b);
-                        entries = Vector512.Load(t3);
-                        a3 += TWay.Look(entries, a);
-                        b3 += TWay.Look(entries, b);
-                        (restA, restB) = (restA * twentySeven, restB * twentySeven);
-                        t0 += LookupTables.Entries;
-                        t1 += LookupTables.Entries;
-                        t2 += LookupTables.Entries;
-                        t3 += LookupTables.Entries;
-                    }
+                    Ask(word0);
+                    Ask(word1);
+                    Ask(word2);
+                    Ask(word3);
+                    Vector512<ushort> restA0 = Vector512.Load(word0), restA1 = Vector512.Load(word1), restA2 = Vector512.Load(word2), restA3 = Vector512.Load(word3);
+                    Vector512<ushort> restB0 = Vector512.Load(word0 + 32), restB1 = Vector512.Load(word1 + 32), restB2 = Vector512.Load(word2 + 32), restB3 = Vector512.Load(word3 + 32);
+                    Vector512<short> entries = Vector512.Load(table);
+                    (a0, a1, a2, a3) = (a0 + Look(entries, restA0, twentySeven), a1 + Look(entries, restA1, twentySeven), a2 + Look(entries, restA2, twentySeven), a3 + Look(entries, restA3, twentySeven));
+                    (b0, b1, b2, b3) = (b0 + Look(entries, restB0, twentySeven), b1 + Look(entries, restB1, twentySeven), b2 + Look(entries, restB2, twentySeven), b3 + Look(entries, restB3, twentySeven));
+                    (restA0, restA1, restA2, restA3) = (restA0 * twentySeven, restA1 * twentySeven, restA2 * twentySeven, restA3 * twentySeven);
+                    (restB0, restB1, restB2, restB3) = (restB0 * twentySeven, restB1 * twentySeven, restB2 * twentySeven, restB3 * twentySeven);
+                    entries = Vector512.Load(table + LookupTables.Entries);
+                    (a0, a1, a2, a3) = (a0 + Look(entries, restA0, twentySeven), a1 + Look(entries, restA1, twentySeven), a2 + Look(entries, restA2, twentySeven), a3 + Look(entries, restA3, twentySeven));
+                    (b0, b1, b2, b3) = (b0 + Look(entries, restB0, twentySeven), b1 + Look(entries, restB1, twentySeven), b2 + Look(entries, restB2, twentySeven), b3 + Look(entries, restB3, twentySeven));
+                    (restA0, restA1, restA2, restA3) = (restA0 * twentySeven, restA1 * twentySeven, restA2 * twentySeven, restA3 * twentySeven);
+                    (restB0, restB1, restB2, restB3) = (restB0 * twentySeven, restB1 * twentySeven, restB2 * twentySeven, restB3 * twentySeven);
+                    entries = Vector512.Load(table + (2 * LookupTables.Entries));
+                    (a0, a1, a2, a3) = (a0 + Look(entries, restA0, twentySeven), a1 + Look(entries, restA1, twentySeven), a2 + Look(entries, restA2, twentySeven), a3 + Look(entries, restA3, twentySeven));
+                    (b0, b1, b2, b3) = (b0 + Look(entries, restB0, twentySeven), b1 + Look(entries, restB1, twentySeven), b2 + Look(entries, restB2, twentySeven), b3 + Look(entries, restB3, twentySeven));
+                    (restA0, restA1, restA2, restA3) = (restA0 * twentySeven, restA1 * twentySeven, restA2 * twentySeven, restA3 * twentySeven);
+                    (restB0, restB1, restB2, restB3) = (restB0 * twentySeven, restB1 * twentySeven, restB2 * twentySeven, restB3 * twentySeven);
+                    entries = Vector512.Load(table + (3 * LookupTables.Entries));
+                    (a0, a1, a2, a3) = (a0 + Look(entries, restA0, three), a1 + Look(entries, restA1, three), a2 + Look(entries, restA2, three), a3 + Look(entries, restA3, three));
+                    (b0, b1, b2, b3) = (b0 + Look(entries, restB0, three), b1 + Look(entries, restB1, three), b2 + Look(entries, restB2, three), b3 + Look(entries, restB3, three));
+                    word0 += BlockRows;
+                    word1 += BlockRows;
+                    word2 += BlockRows;
+                    word3 += BlockRows;
                 }
 
                 Add(a0, b0, sums);
@@ -225,25 +242,70 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
             }
         }
 
-        /// <summary>
-        /// Five to eight tokens, 32 rows at a time; where there are fewer than eight, the last one is computed again. The tables of a segment
-        /// stay in the first-level cache for both halves of the block.
-        /// </summary>
-        private static void Sum8(ushort* word, short* table, long tokenShorts, int words, int last, int* sums)
+        /// <summary>Three or four tokens; where there are three, the last one is computed twice. The tables of a segment stay in the first-level cache for all blocks.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Sum4(ushort* word, int blocks, short* table, long tokenShorts, int words, int last, int* sums)
         {
-            const int segment = 12;
-            short** tables = stackalloc short*[8];
-            new Span<int>(sums, 8 * BlockRows).Clear();
-            for (int first = 0; first < words; first += segment)
+            new Span<int>(sums, 4 * GroupRows).Clear();
+            for (int first = 0; first < words; first += SharedWords)
             {
-                for (int i = 0; i < 8; i++)
-                    tables[i] = table + (Math.Min(i, last) * tokenShorts) + ((long)first * LookupTables.WordShorts);
-                int count = Math.Min(segment, words - first);
-                SumHalf8(word + ((long)first * BlockRows), tables, count, sums);
-                SumHalf8(word + ((long)first * BlockRows) + 32, tables, count, sums + 32);
+                int count = Math.Min(SharedWords, words - first);
+                for (int block = 0; block < blocks; block++)
+                    SumBlock4(word + ((((long)block * words) + first) * BlockRows), table + ((long)first * LookupTables.WordShorts), tokenShorts, count, last, sums + (block * BlockRows));
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void SumBlock4(ushort* word, short* table, long tokenShorts, int words, int last, int* sums)
+        {
+            Vector512<ushort> three = Vector512.Create((ushort)3), twentySeven = Vector512.Create((ushort)27);
+            short* t0 = table, t1 = t0 + tokenShorts, t2 = t1 + tokenShorts, t3 = t0 + (last * tokenShorts);
+            Vector512<short> a0 = default, a1 = default, a2 = default, a3 = default;
+            Vector512<short> b0 = default, b1 = default, b2 = default, b3 = default;
+            nint place = 0;
+            for (; words > 0; words--, word += BlockRows)
+            {
+                Ask(word);
+                Vector512<ushort> restA = Vector512.Load(word), restB = Vector512.Load(word + 32);
+                for (int digit = 0; digit < 4; digit++, place += LookupTables.Entries)
+                {
+                    Vector512<ushort> range = digit < 3 ? twentySeven : three;
+                    Vector512<short> a = Digit(restA, range), b = Digit(restB, range);
+                    Vector512<short> entries = Vector512.Load(t0 + place);
+                    (a0, b0) = (a0 + TWay.Look(entries, a), b0 + TWay.Look(entries, b));
+                    entries = Vector512.Load(t1 + place);
+                    (a1, b1) = (a1 + TWay.Look(entries, a), b1 + TWay.Look(entries, b));
+                    entries = Vector512.Load(t2 + place);
+                    (a2, b2) = (a2 + TWay.Look(entries, a), b2 + TWay.Look(entries, b));
+                    entries = Vector512.Load(t3 + place);
+                    (a3, b3) = (a3 + TWay.Look(entries, a), b3 + TWay.Look(entries, b));
+                    (restA, restB) = (restA * twentySeven, restB * twentySeven);
+                }
+            }
+
+            Add(a0, b0, sums);
+            Add(a1, b1, sums + GroupRows);
+            Add(a2, b2, sums + (2 * GroupRows));
+            Add(a3, b3, sums + (3 * GroupRows));
+        }
+
+        /// <summary>Five to eight tokens, 32 rows at a time; where there are fewer than eight, the last one is computed again.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Sum8(ushort* word, int blocks, short* table, long tokenShorts, int words, int last, int* sums)
+        {
+            short** tables = stackalloc short*[LookupTokens];
+            new Span<int>(sums, LookupTokens * GroupRows).Clear();
+            for (int first = 0; first < words; first += SharedWords)
+            {
+                for (int i = 0; i < LookupTokens; i++)
+                    tables[i] = table + (Math.Min(i, last) * tokenShorts) + ((long)first * LookupTables.WordShorts);
+                int count = Math.Min(SharedWords, words - first);
+                for (int half = 0; half < 2 * blocks; half++)
+                    SumHalf8(word + ((((long)(half / 2) * words) + first) * BlockRows) + (half % 2 * 32), tables, count, sums + (half * 32));
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private static void SumHalf8(ushort* word, short** tables, int words, int* sums)
         {
             Vector512<ushort> three = Vector512.Create((ushort)3), twentySeven = Vector512.Create((ushort)27);
@@ -270,14 +332,25 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
             }
 
             AddHalf(a0, sums);
-            AddHalf(a1, sums + BlockRows);
-            AddHalf(a2, sums + (2 * BlockRows));
-            AddHalf(a3, sums + (3 * BlockRows));
-            AddHalf(a4, sums + (4 * BlockRows));
-            AddHalf(a5, sums + (5 * BlockRows));
-            AddHalf(a6, sums + (6 * BlockRows));
-            AddHalf(a7, sums + (7 * BlockRows));
+            AddHalf(a1, sums + GroupRows);
+            AddHalf(a2, sums + (2 * GroupRows));
+            AddHalf(a3, sums + (3 * GroupRows));
+            AddHalf(a4, sums + (4 * GroupRows));
+            AddHalf(a5, sums + (5 * GroupRows));
+            AddHalf(a6, sums + (6 * GroupRows));
+            AddHalf(a7, sums + (7 * GroupRows));
         }
+
+        /// <summary>Asks for what one of several streams will read soon.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Ask(ushort* word)
+        {
+            Sse.Prefetch0((byte*)word + AheadBytes);
+            Sse.Prefetch0((byte*)word + AheadBytes + 64);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector512<short> Look(Vector512<short> entries, Vector512<ushort> rest, Vector512<ushort> range) => TWay.Look(entries, Digit(rest, range));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static Vector512<short> Digit(Vector512<ushort> rest, Vector512<ushort> range) => TWay.Index(Avx512BW.MultiplyHigh(rest, range));

@@ -58,7 +58,7 @@ internal sealed unsafe class TernaryProblem : IDisposable
     {
         bool isWords = row.Layout == WeightLayout.TernaryWords;
         _output.Span.Fill(float.NaN);
-        int tile = row.TileTokens is null ? _tokens : row.TileTokens(_tokens);
+        int tile = row.Split is null ? _tokens : row.Split(new MatMulShape(_rows, 1, _tokens, 1)).TileTokens;
         using var scratch = new NativeBuffer<byte>(row.ScratchBytes is null ? 0 : row.ScratchBytes(_columns, tile));
         scratch.Span.Fill(0x5A);
         for (int token = 0; token < _tokens; token += tile)
