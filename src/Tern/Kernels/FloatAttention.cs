@@ -124,14 +124,18 @@ internal static unsafe class FloatAttention<TLanes, TRows, TExpanded>
         private void LoadQueries()
         {
             int headDim = _shared->HeadDim;
-            for (int row = 0; row < (_rows + Step - 1) / Step * Step; row++)
+            float scale = _problem->Scale;
+            for (int row = 0; row < _rows; row++)
             {
-                float* destination = _scratch.Queries + ((long)row / Step * Step * headDim) + (row % Step);
-                float* query = _problem->Queries + ((long)(_run->FirstToken + (row / _group)) * _problem->QueryStride)
-                    + (((_kvHead * _group) + (row % _group)) * headDim);
+                float* destination = Queries(row / Step * Step) + (row % Step);
+                float* query = _problem->Queries + Place(row, _problem->QueryStride);
                 for (int d = 0; d < headDim; d++)
-                    destination[d * Step] = row < _rows ? query[d] * _problem->Scale : 0;
+                    destination[d * Step] = query[d] * scale;
             }
+
+            for (int row = _rows; row % Step != 0; row++)
+                for (int d = 0; d < headDim; d++)
+                    Queries(row / Step * Step)[(d * Step) + (row % Step)] = 0;
         }
 
         private void ComputeSpan(int span)
@@ -159,25 +163,28 @@ internal static unsafe class FloatAttention<TLanes, TRows, TExpanded>
             }
 
             byte* tile = Expanded(keys, _shared->HeadDim);
-            for (int row = 0; row < _rows; row += Step)
+            for (int row = 0; row < _rows;)
             {
+                int count = TLanes.IsWide && _rows - row >= 2 * Step ? 2 * Step : Step;
                 bool isSeen = false;
-                for (int token = row / _group; token <= (Math.Min(row + Step, _rows) - 1) / _group; token++)
+                for (int token = row / _group; token <= (Math.Min(row + count, _rows) - 1) / _group; token++)
                     isSeen |= SeesIn(page, token) is var (begin, end) && begin < end;
-                if (isSeen)
+                if (isSeen && count > Step)
+                    KvTiles<TLanes, TExpanded>.Scores8(Queries(row), tile, _shared->HeadDim, scores + ((long)row * Attention.SpanTokens));
+                else if (isSeen)
                     Scores<TExpanded>(row, tile, scores, tile);
+                row += count;
             }
         }
 
         private void Scores<TStored>(int row, byte* tile, float* scores, byte* ahead)
             where TStored : IKvRows
         {
-            float* queries = _scratch.Queries + ((long)row * _shared->HeadDim);
             float* s = scores + ((long)row * Attention.SpanTokens);
             if (_rows - row == 1)
-                KvTiles<TLanes, TStored>.Scores1(queries, tile, _shared->HeadDim, s, ahead);
+                KvTiles<TLanes, TStored>.Scores1(Queries(row), tile, _shared->HeadDim, s, ahead);
             else
-                KvTiles<TLanes, TStored>.Scores4(queries, tile, _shared->HeadDim, s, ahead);
+                KvTiles<TLanes, TStored>.Scores4(Queries(row), tile, _shared->HeadDim, s, ahead);
         }
 
         /// <summary>Scores become weights; a row that sees nothing of the span is left out.</summary>
@@ -212,8 +219,34 @@ internal static unsafe class FloatAttention<TLanes, TRows, TExpanded>
             }
 
             byte* tile = Expanded(values, _paddedDim);
-            for (int row = 0; row < _rows; row += Step)
-                Sums<TExpanded>(page, row, tile, weights, tile);
+            for (int row = 0; row < _rows;)
+            {
+                if (TLanes.IsWide && SharedRange(page, row, 2 * Step) is var (begin, end) && begin < end)
+                {
+                    KvTiles<TLanes, TExpanded>.Sums8(
+                        weights + ((long)row * Attention.SpanTokens), tile, _paddedDim / KvPages.BlockDims, begin, end,
+                        _scratch.Sums + ((long)row * _paddedDim), _paddedDim);
+                    row += 2 * Step;
+                }
+                else
+                {
+                    Sums<TExpanded>(page, row, tile, weights, tile);
+                    row += Step;
+                }
+            }
+        }
+
+        /// <summary>What all of <paramref name="count"/> rows see of a page, if that is the same for all; else empty.</summary>
+        private (int Begin, int End) SharedRange(int page, int row, int count)
+        {
+            if (_rows - row < count)
+                return (0, 0);
+
+            (int Begin, int End) range = SeesIn(page, row / _group);
+            for (int token = (row / _group) + 1; token <= (row + count - 1) / _group; token++)
+                if (SeesIn(page, token) != range)
+                    return (0, 0);
+            return range;
         }
 
         /// <summary>
@@ -276,8 +309,7 @@ internal static unsafe class FloatAttention<TLanes, TRows, TExpanded>
             for (int row = 0; row < _rows; row++)
             {
                 float* totals = _scratch.Totals + ((long)row * _paddedDim);
-                float* output = _problem->Output + ((long)(_run->FirstToken + (row / _group)) * _problem->OutputStride)
-                    + (((_kvHead * _group) + (row % _group)) * headDim);
+                float* output = _problem->Output + Place(row, _problem->OutputStride);
                 FloatMaps.Run<TLanes, FloatMaps.Quotient>(totals, totals, _scratch.TotalWeight[row], output, headDim);
             }
         }
@@ -305,6 +337,13 @@ internal static unsafe class FloatAttention<TLanes, TRows, TExpanded>
             (int begin, int end) = _problem->Sees(_run->FirstToken + token);
             return (Math.Max(begin - (page * Side), 0), Math.Min(end - (page * Side), Side));
         }
+
+        /// <summary>Where a row's token and head stand in queries and outputs.</summary>
+        private long Place(int row, int stride) =>
+            ((long)(_run->FirstToken + (row / _group)) * stride) + (((_kvHead * _group) + (row % _group)) * _shared->HeadDim);
+
+        /// <summary>[headDim][4] four rows of queries from a row that is a multiple of four.</summary>
+        private float* Queries(int row) => _scratch.Queries + ((long)row * _shared->HeadDim);
 
         private byte* Keys(int page) => _problem->Layer
             + (_problem->Pages[_problem->PageStarts[_run->FirstToken] + page] * _shared->LayerPageBytes) + (_shared->HeadBytes * _kvHead);

@@ -42,11 +42,23 @@ internal static unsafe class KvRows
     /// <summary>float32.</summary>
     public readonly struct F32 : IKvRows
     {
-        public static bool IsScaled => false;
+        public static bool IsScaled
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => false;
+        }
 
-        public static int RowBytes => KvPages.PageTokens * sizeof(float);
+        public static int RowBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => KvPages.PageTokens * sizeof(float);
+        }
 
-        public static int ScaleBytes => 0;
+        public static int ScaleBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => 0;
+        }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static TLanes First<TLanes>(byte* row)
@@ -64,11 +76,23 @@ internal static unsafe class KvRows
     /// <summary>binary16 in pairs.</summary>
     public readonly struct F16 : IKvRows
     {
-        public static bool IsScaled => false;
+        public static bool IsScaled
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => false;
+        }
 
-        public static int RowBytes => KvPages.PageTokens * sizeof(ushort);
+        public static int RowBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => KvPages.PageTokens * sizeof(ushort);
+        }
 
-        public static int ScaleBytes => 0;
+        public static int ScaleBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => 0;
+        }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static TLanes First<TLanes>(byte* row)
@@ -86,11 +110,23 @@ internal static unsafe class KvRows
     /// <summary>int8 codes under binary16 scales.</summary>
     public readonly struct Q8_0 : IKvRows
     {
-        public static bool IsScaled => true;
+        public static bool IsScaled
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => true;
+        }
 
-        public static int RowBytes => KvPages.PageTokens;
+        public static int RowBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => KvPages.PageTokens;
+        }
 
-        public static int ScaleBytes => KvPages.PageTokens * sizeof(ushort);
+        public static int ScaleBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => KvPages.PageTokens * sizeof(ushort);
+        }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static TLanes First<TLanes>(byte* row)
@@ -108,11 +144,23 @@ internal static unsafe class KvRows
     /// <summary>Codes of four bits in pairs under binary16 scales.</summary>
     public readonly struct Q4_0 : IKvRows
     {
-        public static bool IsScaled => true;
+        public static bool IsScaled
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => true;
+        }
 
-        public static int RowBytes => KvPages.PageTokens / 2;
+        public static int RowBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => KvPages.PageTokens / 2;
+        }
 
-        public static int ScaleBytes => KvPages.PageTokens * sizeof(ushort);
+        public static int ScaleBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => KvPages.PageTokens * sizeof(ushort);
+        }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static TLanes First<TLanes>(byte* row)
@@ -130,11 +178,23 @@ internal static unsafe class KvRows
     /// <summary>Codes and scales of a quantized tile, expanded to float32 once for many queries.</summary>
     public readonly struct ScaledF32 : IKvRows
     {
-        public static bool IsScaled => true;
+        public static bool IsScaled
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => true;
+        }
 
-        public static int RowBytes => KvPages.PageTokens * sizeof(float);
+        public static int RowBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => KvPages.PageTokens * sizeof(float);
+        }
 
-        public static int ScaleBytes => KvPages.PageTokens * sizeof(float);
+        public static int ScaleBytes
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => KvPages.PageTokens * sizeof(float);
+        }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static TLanes First<TLanes>(byte* row)

@@ -4,7 +4,7 @@ namespace Tern.Kernels;
 
 /// <summary>
 /// The micro-kernels of attention: four rows of queries (or one) against a tile of keys, four rows of weights (or one) against a tile of
-/// values. Sixteen wide registers hold four rows times a whole row of a square; narrower lanes take half of it at a time.
+/// values. Narrow lanes take half a row of a square at a time; wide ones the whole row, in <see cref="KvWideTiles{TLanes, TRows}"/>.
 /// </summary>
 /// <typeparam name="TLanes">Lanes.</typeparam>
 /// <typeparam name="TRows">How the tile's numbers are stored.</typeparam>
@@ -17,6 +17,13 @@ internal static unsafe class KvTiles<TLanes, TRows>
 
     private const int Side = KvPages.PageTokens;
     private const int Span = Attention.SpanTokens;
+
+    /// <summary>Floats from one row of the weights that a sum reads to the next: those times a square's scales stand closer.</summary>
+    public static int Apart
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => TRows.IsScaled ? Side : Span;
+    }
 
     /// <summary>Writes a tile as floats, each square's scales in front of it: what <see cref="KvRows.F32"/> or ScaledF32 reads.</summary>
     /// <param name="tile">The tile.</param>
@@ -57,7 +64,7 @@ internal static unsafe class KvTiles<TLanes, TRows>
             bool adds = first > 0;
             if (TLanes.IsWide)
             {
-                ScoreWhole(q, tile, count, s, adds, ahead);
+                KvWideTiles<TLanes, TRows>.Score4(q, tile, count, s, adds, ahead);
             }
             else
             {
@@ -69,6 +76,21 @@ internal static unsafe class KvTiles<TLanes, TRows>
             int bytes = TRows.ScaleBytes + (count * TRows.RowBytes);
             tile += bytes;
             ahead += bytes;
+        }
+    }
+
+    /// <summary>The same for eight rows, where lanes are wide and nothing has to be fetched.</summary>
+    public static void Scores8(float* q, byte* tile, int dims, float* s)
+    {
+        int step = TRows.IsScaled ? KvPages.BlockDims : dims;
+        float* r = q + (RowsPerStep * dims);
+        for (int first = 0; first < dims; first += step)
+        {
+            int count = Math.Min(step, dims - first);
+            KvWideTiles<TLanes, TRows>.Score8(q, r, tile, count, s, first > 0);
+            q += RowsPerStep * count;
+            r += RowsPerStep * count;
+            tile += TRows.ScaleBytes + (count * TRows.RowBytes);
         }
     }
 
@@ -92,8 +114,8 @@ internal static unsafe class KvTiles<TLanes, TRows>
                 next += TRows.RowBytes;
             }
 
-            Keep(a0, tile, 0, first > 0, s);
-            Keep(a1, tile, Lanes.Count, first > 0, s + Lanes.Count);
+            Keep(a0, TRows.Scales<TLanes>(tile, 0), first > 0, s);
+            Keep(a1, TRows.Scales<TLanes>(tile, Lanes.Count), first > 0, s + Lanes.Count);
             q += RowsPerStep * count;
             ahead += row - tile;
             tile = row;
@@ -115,35 +137,40 @@ internal static unsafe class KvTiles<TLanes, TRows>
         float* scaled = stackalloc float[RowsPerStep * Side];
         for (int block = 0; block < blocks; block++)
         {
-            float* weights = w;
-            int apart = Span;
+            float* weights = TRows.IsScaled ? scaled : w;
             if (TRows.IsScaled)
-            {
-                TLanes scale0 = TRows.Scales<TLanes>(tile, 0), scale1 = TRows.Scales<TLanes>(tile, Lanes.Count);
-                for (int r = 0; r < RowsPerStep; r++)
-                {
-                    TLanes.Store(TLanes.Multiply(TLanes.Load(w + (r * Span)), scale0), scaled + (r * Side));
-                    TLanes.Store(TLanes.Multiply(TLanes.Load(w + (r * Span) + Lanes.Count), scale1), scaled + (r * Side) + Lanes.Count);
-                }
-
-                weights = scaled;
-                apart = Side;
-            }
+                ScaleWeights(w, tile, RowsPerStep, scaled);
 
             int skipped = TRows.ScaleBytes + (begin * TRows.RowBytes);
             if (TLanes.IsWide)
             {
-                SumWhole(weights + begin, apart, tile + skipped, end - begin, o, stride, ahead + skipped);
+                KvWideTiles<TLanes, TRows>.Sum4(weights + begin, tile + skipped, end - begin, o, stride, ahead + skipped);
             }
             else
             {
-                SumHalf(weights + begin, apart, tile + skipped, 0, end - begin, o, stride, ahead + skipped);
-                SumHalf(weights + begin, apart, tile + skipped, Lanes.Count, end - begin, o + Lanes.Count, stride, tile + skipped);
+                SumHalf(weights + begin, tile + skipped, 0, end - begin, o, stride, ahead + skipped);
+                SumHalf(weights + begin, tile + skipped, Lanes.Count, end - begin, o + Lanes.Count, stride, tile + skipped);
             }
 
             o += Side;
             tile += TRows.ScaleBytes + (Side * TRows.RowBytes);
             ahead += TRows.ScaleBytes + (Side * TRows.RowBytes);
+        }
+    }
+
+    /// <summary>The same for eight rows, where lanes are wide and nothing has to be fetched.</summary>
+    [SkipLocalsInit]
+    public static void Sums8(float* w, byte* tile, int blocks, int begin, int end, float* o, int stride)
+    {
+        float* scaled = stackalloc float[2 * RowsPerStep * Side];
+        for (int block = 0; block < blocks; block++)
+        {
+            float* weights = TRows.IsScaled ? scaled : w;
+            if (TRows.IsScaled)
+                ScaleWeights(w, tile, 2 * RowsPerStep, scaled);
+            KvWideTiles<TLanes, TRows>.Sum8(weights + begin, tile + TRows.ScaleBytes + (begin * TRows.RowBytes), end - begin, o, stride);
+            o += Side;
+            tile += TRows.ScaleBytes + (Side * TRows.RowBytes);
         }
     }
 
@@ -154,13 +181,9 @@ internal static unsafe class KvTiles<TLanes, TRows>
         float* scaled = stackalloc float[Side];
         for (int block = 0; block < blocks; block++)
         {
-            float* weights = w;
+            float* weights = TRows.IsScaled ? scaled : w;
             if (TRows.IsScaled)
-            {
-                TLanes.Store(TLanes.Multiply(TLanes.Load(w), TRows.Scales<TLanes>(tile, 0)), scaled);
-                TLanes.Store(TLanes.Multiply(TLanes.Load(w + Lanes.Count), TRows.Scales<TLanes>(tile, Lanes.Count)), scaled + Lanes.Count);
-                weights = scaled;
-            }
+                ScaleWeights(w, tile, 1, scaled);
 
             TLanes a0 = TLanes.Load(o), a1 = TLanes.Load(o + Lanes.Count);
             byte* row = tile + TRows.ScaleBytes + (begin * TRows.RowBytes);
@@ -183,53 +206,24 @@ internal static unsafe class KvTiles<TLanes, TRows>
         }
     }
 
-    /// <summary>A block's sums: as they are, or times the scales and behind the first block added to what stands there.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Keep(TLanes sum, byte* square, int first, bool adds, float* s)
+    /// <summary>[rows][32] the weights of a page's positions times the scales of a square.</summary>
+    public static void ScaleWeights(float* w, byte* square, int rows, float* scaled)
     {
-        if (TRows.IsScaled)
+        TLanes scale0 = TRows.Scales<TLanes>(square, 0), scale1 = TRows.Scales<TLanes>(square, Lanes.Count);
+        for (int r = 0; r < rows; r++, w += Span, scaled += Side)
         {
-            TLanes scale = TRows.Scales<TLanes>(square, first);
-            sum = adds ? TLanes.FusedMultiplyAdd(sum, scale, TLanes.Load(s)) : TLanes.Multiply(sum, scale);
+            TLanes.Store(TLanes.Multiply(TLanes.Load(w), scale0), scaled);
+            TLanes.Store(TLanes.Multiply(TLanes.Load(w + Lanes.Count), scale1), scaled + Lanes.Count);
         }
-
-        TLanes.Store(sum, s);
     }
 
-    private static void ScoreWhole(float* q, byte* square, int count, float* s, bool adds, byte* next)
+    /// <summary>A block's sums: as they are, or times the scales and behind the first block added to what stands there.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Keep(TLanes sum, TLanes scale, bool adds, float* s)
     {
-        TLanes a0 = TLanes.Broadcast(0f), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-        byte* row = square + TRows.ScaleBytes;
-        for (int i = 0; i < count; i++)
-        {
-            TLanes k0 = TRows.First<TLanes>(row);
-            TLanes k1 = TRows.Second<TLanes>(row);
-            row += TRows.RowBytes;
-            KvRows.Prefetch(next);
-            next += TRows.RowBytes;
-            TLanes x = TLanes.Broadcast(q[0]);
-            a0 = TLanes.FusedMultiplyAdd(x, k0, a0);
-            a1 = TLanes.FusedMultiplyAdd(x, k1, a1);
-            x = TLanes.Broadcast(q[1]);
-            b0 = TLanes.FusedMultiplyAdd(x, k0, b0);
-            b1 = TLanes.FusedMultiplyAdd(x, k1, b1);
-            x = TLanes.Broadcast(q[2]);
-            c0 = TLanes.FusedMultiplyAdd(x, k0, c0);
-            c1 = TLanes.FusedMultiplyAdd(x, k1, c1);
-            x = TLanes.Broadcast(q[3]);
-            d0 = TLanes.FusedMultiplyAdd(x, k0, d0);
-            d1 = TLanes.FusedMultiplyAdd(x, k1, d1);
-            q += RowsPerStep;
-        }
-
-        Keep(a0, square, 0, adds, s);
-        Keep(a1, square, Lanes.Count, adds, s + Lanes.Count);
-        Keep(b0, square, 0, adds, s + Span);
-        Keep(b1, square, Lanes.Count, adds, s + Span + Lanes.Count);
-        Keep(c0, square, 0, adds, s + (2 * Span));
-        Keep(c1, square, Lanes.Count, adds, s + (2 * Span) + Lanes.Count);
-        Keep(d0, square, 0, adds, s + (3 * Span));
-        Keep(d1, square, Lanes.Count, adds, s + (3 * Span) + Lanes.Count);
+        if (TRows.IsScaled)
+            sum = adds ? TLanes.FusedMultiplyAdd(sum, scale, TLanes.Load(s)) : TLanes.Multiply(sum, scale);
+        TLanes.Store(sum, s);
     }
 
     private static void ScoreHalf(float* q, byte* square, int half, int count, float* s, bool adds, byte* next)
@@ -249,55 +243,17 @@ internal static unsafe class KvTiles<TLanes, TRows>
             q += RowsPerStep;
         }
 
-        Keep(a, square, half, adds, s);
-        Keep(b, square, half, adds, s + Span);
-        Keep(c, square, half, adds, s + (2 * Span));
-        Keep(d, square, half, adds, s + (3 * Span));
+        TLanes scale = TRows.Scales<TLanes>(square, half);
+        Keep(a, scale, adds, s);
+        Keep(b, scale, adds, s + Span);
+        Keep(c, scale, adds, s + (2 * Span));
+        Keep(d, scale, adds, s + (3 * Span));
     }
 
-    private static void SumWhole(float* w, int apart, byte* row, int count, float* o, int stride, byte* next)
+    private static void SumHalf(float* w, byte* row, int half, int count, float* o, int stride, byte* next)
     {
         float* o1 = o + stride, o2 = o1 + stride, o3 = o2 + stride;
-        float* w1 = w + apart, w2 = w1 + apart, w3 = w2 + apart;
-        TLanes a0 = TLanes.Load(o), a1 = TLanes.Load(o + Lanes.Count);
-        TLanes b0 = TLanes.Load(o1), b1 = TLanes.Load(o1 + Lanes.Count);
-        TLanes c0 = TLanes.Load(o2), c1 = TLanes.Load(o2 + Lanes.Count);
-        TLanes d0 = TLanes.Load(o3), d1 = TLanes.Load(o3 + Lanes.Count);
-        for (int p = 0; p < count; p++)
-        {
-            TLanes v0 = TRows.First<TLanes>(row);
-            TLanes v1 = TRows.Second<TLanes>(row);
-            row += TRows.RowBytes;
-            KvRows.Prefetch(next);
-            next += TRows.RowBytes;
-            TLanes x = TLanes.Broadcast(w[p]);
-            a0 = TLanes.FusedMultiplyAdd(x, v0, a0);
-            a1 = TLanes.FusedMultiplyAdd(x, v1, a1);
-            x = TLanes.Broadcast(w1[p]);
-            b0 = TLanes.FusedMultiplyAdd(x, v0, b0);
-            b1 = TLanes.FusedMultiplyAdd(x, v1, b1);
-            x = TLanes.Broadcast(w2[p]);
-            c0 = TLanes.FusedMultiplyAdd(x, v0, c0);
-            c1 = TLanes.FusedMultiplyAdd(x, v1, c1);
-            x = TLanes.Broadcast(w3[p]);
-            d0 = TLanes.FusedMultiplyAdd(x, v0, d0);
-            d1 = TLanes.FusedMultiplyAdd(x, v1, d1);
-        }
-
-        TLanes.Store(a0, o);
-        TLanes.Store(a1, o + Lanes.Count);
-        TLanes.Store(b0, o1);
-        TLanes.Store(b1, o1 + Lanes.Count);
-        TLanes.Store(c0, o2);
-        TLanes.Store(c1, o2 + Lanes.Count);
-        TLanes.Store(d0, o3);
-        TLanes.Store(d1, o3 + Lanes.Count);
-    }
-
-    private static void SumHalf(float* w, int apart, byte* row, int half, int count, float* o, int stride, byte* next)
-    {
-        float* o1 = o + stride, o2 = o1 + stride, o3 = o2 + stride;
-        float* w1 = w + apart, w2 = w1 + apart, w3 = w2 + apart;
+        float* w1 = w + Apart, w2 = w1 + Apart, w3 = w2 + Apart;
         TLanes a = TLanes.Load(o), b = TLanes.Load(o1), c = TLanes.Load(o2), d = TLanes.Load(o3);
         for (int p = 0; p < count; p++)
         {
