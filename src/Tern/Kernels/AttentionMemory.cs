@@ -62,6 +62,9 @@ internal sealed unsafe class AttentionMemory : IDisposable
     /// <summary>Query rows (tokens times heads of a group) that a run aims at.</summary>
     private const int RunRows = 64;
 
+    /// <summary>Rows come in fours, the last ones filled up.</summary>
+    private const int RowsPerStep = 4;
+
     /// <summary>Contexts of full length whose spans fit <see cref="AttentionState.Partials"/>.</summary>
     private const int SplitContexts = 2;
 
@@ -78,7 +81,7 @@ internal sealed unsafe class AttentionMemory : IDisposable
         ContextMax = contextMax;
         TokensPerRun = Math.Max(1, RunRows / group);
         SlotCount = threads > 1 ? SplitContexts * ((contextMax + Attention.SpanTokens - 1) / Attention.SpanTokens) : 0;
-        int rows = (Math.Min(TokensPerRun, tokensMax) * group) + 3 & ~3;
+        int rows = ((Math.Min(TokensPerRun, tokensMax) * group) + RowsPerStep - 1) / RowsPerStep * RowsPerStep;
         long scratch = ScratchLayout.Floats(rows, paddedDim);
         _runs = new NativeBuffer<AttentionRun>(tokensMax);
         _pending = new NativeBuffer<int>((long)tokensMax * pages.KvHeads);

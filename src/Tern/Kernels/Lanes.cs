@@ -149,16 +149,6 @@ internal static unsafe class Lanes
         return TLanes.Load(buffer);
     }
 
-    /// <summary>The first <paramref name="count"/> lanes from half precision, the others zero; reads nothing behind them.</summary>
-    public static TLanes LoadHalfFirst<TLanes>(ushort* source, int count)
-        where TLanes : unmanaged, ILanes<TLanes>
-    {
-        ushort* buffer = stackalloc ushort[Count];
-        for (int i = 0; i < Count; i++)
-            buffer[i] = i < count ? source[i] : (ushort)0;
-        return TLanes.LoadHalf(buffer);
-    }
-
     /// <summary>Writes the first <paramref name="count"/> lanes and nothing behind them.</summary>
     public static void StoreFirst<TLanes>(TLanes value, float* destination, int count)
         where TLanes : unmanaged, ILanes<TLanes>
