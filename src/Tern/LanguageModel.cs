@@ -33,7 +33,7 @@ public sealed class LanguageModel : IDisposable
         int batchTokens = Math.Max(BatchTokens, options.ParallelRequests);
         _model = model;
         _template = ChatTemplate.From(model.Metadata, model.Tokenizer, warnings.Add);
-        _cache = new KvCache(model.Spec, KvType.F16, pages);
+        _cache = new KvCache(model.Spec, TypeOf(options.KvCache), pages);
         _transformer = new Transformer(model, _cache, batchTokens, options.ParallelRequests, ContextLength);
         _engine = new Engine(_transformer.Forward, TokenTable.From(model.Tokenizer, model.Spec.VocabularySize), new EngineLimits
         {
@@ -185,6 +185,14 @@ public sealed class LanguageModel : IDisposable
         _cache.Dispose();
         _model.Dispose();
     }
+
+    private static KvType TypeOf(KvPrecision precision) => precision switch
+    {
+        KvPrecision.F32 => KvType.F32,
+        KvPrecision.Q8_0 => KvType.Q8_0,
+        KvPrecision.Q4_0 => KvType.Q4_0,
+        _ => KvType.F16,
+    };
 
     private IAsyncEnumerable<Chunk> Generate(int[] prompt, GenerationOptions? options, CancellationToken cancellationToken)
     {

@@ -13,6 +13,22 @@ public enum I2sLayout
     FourRow,
 }
 
+/// <summary>How keys and values of the context are kept; docs/kv-cache.md has what each costs in quality.</summary>
+public enum KvPrecision
+{
+    /// <summary>16-bit floats.</summary>
+    F16,
+
+    /// <summary>32-bit floats: twice the memory.</summary>
+    F32,
+
+    /// <summary>8-bit codes with a scale per 32: 53 % of the memory of F16.</summary>
+    Q8_0,
+
+    /// <summary>4-bit codes with a scale per 32: 28 % of the memory of F16, for contexts that do not fit otherwise.</summary>
+    Q4_0,
+}
+
 /// <summary>How to load a model.</summary>
 public sealed record LoadOptions
 {
@@ -34,6 +50,9 @@ public sealed record LoadOptions
     /// <summary>Compute block types (Q8_0, Q4_0, Q1_0 …) with float activations, the plain definition, instead of int8 per 32 as their ecosystem does.</summary>
     public bool FloatActivations { get; init; }
 
+    /// <summary>How keys and values of the context are kept.</summary>
+    public KvPrecision KvCache { get; init; }
+
     /// <summary>Requests that may run at the same time and share the model; each has memory for a whole context.</summary>
     public int ParallelRequests { get; init; } = 4;
 
@@ -46,6 +65,7 @@ public sealed record LoadOptions
     {
         OptionRange.Range(nameof(Threads), Threads, 0, 1024);
         OptionRange.Range(nameof(ContextLength), ContextLength, 0, 1 << 20);
+        OptionRange.Range(nameof(KvCache), (int)KvCache, (int)KvPrecision.F16, (int)KvPrecision.Q4_0);
         OptionRange.Range(nameof(ParallelRequests), ParallelRequests, 1, 256);
         OptionRange.Range(nameof(QueuedRequests), QueuedRequests, 0, 65536);
     }

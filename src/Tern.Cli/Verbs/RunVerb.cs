@@ -21,13 +21,15 @@ internal static class RunVerb
         var command = new Command("run", "Answer a prompt, or have a conversation.") { model, text, prompt, file, system, raw, stats };
         SamplingOptionsBinding sampling = SamplingOptionsBinding.AddTo(command);
         ModelOptionsBinding options = ModelOptionsBinding.AddTo(command);
+        Option<string> kv = KvOption.Create("f16");
+        command.Add(kv);
         command.SetAction(async (result, _) =>
         {
             (string path, string? positional) = ModelArgument.Resolve(result.GetValue(model), result.GetValue(text));
             string? input = Prompt(positional, result.GetValue(prompt), result.GetValue(file));
             GenerationOptions generation = sampling.Options(result);
 
-            using LanguageModel loaded = LoadedModel.Load(path, options.FrontDoor(result), options.Options(result), interrupt.Token);
+            using LanguageModel loaded = LoadedModel.Load(path, options.FrontDoor(result) with { KvCache = KvOption.Precision(result.GetValue(kv)) }, options.Options(result), interrupt.Token);
             bool isChat = !result.GetValue(raw) && loaded.HasChatTemplate;
             string? instructions = result.GetValue(system);
             if (instructions is not null && !isChat)

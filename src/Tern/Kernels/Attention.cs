@@ -17,9 +17,6 @@ internal unsafe struct AttentionProblem
 
     public int Tokens;
 
-    /// <summary>Query heads; head h reads KV head h / (Heads / KvHeads).</summary>
-    public int Heads;
-
     /// <summary>Factor on the scores, 1/sqrt(headDim) usually.</summary>
     public float Scale;
 
@@ -38,70 +35,157 @@ internal unsafe struct AttentionProblem
     /// <summary>A position sees at most this many positions, itself included; 0 means all.</summary>
     public int Window;
 
-    /// <summary>[threads, <see cref="Attention.ScratchFloats"/>] scratch for scores.</summary>
-    public float* Scores;
-
-    /// <summary>The positions that the scratch has room for; every position is below it.</summary>
-    public int PositionsMax;
+    /// <summary>Positions [begin, end) that a token sees.</summary>
+    public readonly (int Begin, int End) Sees(int token)
+    {
+        int position = Positions[token];
+        return (Window > 0 ? Math.Max(0, position - Window + 1) : 0, position + 1);
+    }
 }
 
 /// <summary>
-/// Softmax(q·k)·v with one definition; nothing in it depends on the batch, the chunking or the threads:
+/// Softmax(q·k)·v with one definition; nothing in it depends on the batch, the chunking or the threads. Positions fall into spans of 256 by
+/// their number alone:
 /// <code>
-///     score_p = scale · (fused multiply-adds over d = 0, 1, … of q_d · k_pd, from 0)
-///     e_p     = exp(score_p - max of scores)            sum = the 16-lane sum of e_p, lane = p mod 16
-///     out_d   = (fused multiply-adds over p ascending of e_p · v_pd, from 0) / sum
+///     within a span, for the positions p that the token sees:
+///         score_p = fused multiply-adds over d = 0, 1, … of (scale · q_d) · k_pd, from 0
+///         m = max of scores      e_p = exp(score_p - m)      l = the 16-lane sum of e_p, lane = p mod 16
+///         o_d = fused multiply-adds over p ascending of e_p · v_pd, from 0
+///
+///     quantized: k_pd and v_pd are whole codes; per block b of 32 dimensions with the scales c_pb of keys and values
+///         score_p = t_0 · c_p0, then fused t_b · c_pb + score_p, where t_b is the chain over the block's dimensions
+///         o_d     = as above with (e_p · c_pb) in place of e_p
+///
+///     over the spans in ascending order, (M, L, O) being those of the first one:
+///         M' = max(M, m)      L = fused l · exp(m - M') + L · exp(M - M')      O_d the same with o_d
+///
+///     out_d = O_d / L
 /// </code>
-/// Positions that a token does not see are left out, which is the same as e_p = 0.
+/// The softmax is therefore computed on the way, and no row of scores is longer than a span. Who computes a span does not matter: with few
+/// tokens each span is a work item of its own, and whoever finishes the last one of a token folds them in order.
 /// </summary>
-internal sealed unsafe class Attention
+internal sealed unsafe class Attention : IDisposable
 {
+    /// <summary>Positions of a span: whole pages.</summary>
+    public const int SpanTokens = 256;
+
+    /// <summary>Below this many work items per thread, tokens are split into spans.</summary>
+    private const int ItemsPerThread = 8;
+
     private readonly delegate*<void*, int, int, int, void> _work;
+    private readonly AttentionMemory _memory;
+    private readonly WorkerPool _pool;
 
     /// <summary>Attention over <paramref name="pages"/> with the widest lanes within <paramref name="allowed"/>.</summary>
-    public Attention(KvPages pages, Isa allowed)
+    /// <param name="pages">Layout of the pages.</param>
+    /// <param name="heads">Query heads; head h reads KV head h / (heads / KvHeads).</param>
+    /// <param name="tokensMax">Most tokens of a batch.</param>
+    /// <param name="contextMax">Most positions of one sequence.</param>
+    /// <param name="allowed">Instruction sets that may be used.</param>
+    /// <param name="pool">Workers.</param>
+    public Attention(KvPages pages, int heads, int tokensMax, int contextMax, Isa allowed, WorkerPool pool)
     {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(heads % pages.KvHeads, 0, nameof(heads));
         Pages = pages;
-        _work = allowed.HasFlag(Isa.Avx512) ? &FloatAttention<Lanes512>.Work
-            : allowed.HasFlag(Isa.Avx2) ? &FloatAttention<Lanes256>.Work
-            : allowed.HasFlag(Isa.AdvSimd) ? &FloatAttention<Lanes128>.Work
-            : &FloatAttention<LanesScalar>.Work;
+        Heads = heads;
+        _pool = pool;
+        _memory = new AttentionMemory(pages, heads, tokensMax, contextMax, pool.Threads);
+        _work = allowed.HasFlag(Isa.Avx512) ? Work<Lanes512>(pages.Type)
+            : allowed.HasFlag(Isa.Avx2) ? Work<Lanes256>(pages.Type)
+            : allowed.HasFlag(Isa.AdvSimd) ? Work<Lanes128>(pages.Type)
+            : Work<LanesScalar>(pages.Type);
     }
 
     public KvPages Pages { get; }
 
-    /// <summary>Floats of scratch per thread for a group of query heads per KV head.</summary>
-    public static long ScratchFloats(int group, int positionsMax) =>
-        (long)FloatAttention.TokensPerItem * group * FloatAttention.ScoreStride(positionsMax);
+    /// <summary>Query heads.</summary>
+    public int Heads { get; }
 
-    /// <summary>
-    /// Computes all tokens and heads. Work items are (KV head, token) pairs, handed out dynamically; neighbouring tokens of one sequence are
-    /// computed together, so a tile of keys or values is expanded once for up to four of them.
-    /// </summary>
-    public void Run(WorkerPool pool, ref AttentionProblem problem)
+    /// <summary>Bytes of working memory, linear in the positions of a sequence.</summary>
+    public long ScratchBytes => _memory.ByteCount;
+
+    /// <summary>Computes all tokens and heads.</summary>
+    public void Run(ref AttentionProblem problem)
     {
         if (problem.Tokens == 0)
             return;
 
-        ArgumentOutOfRangeException.ThrowIfNotEqual(problem.Heads % Pages.KvHeads, 0, nameof(problem));
-        ArgumentOutOfRangeException.ThrowIfLessThan(problem.QueryStride, problem.Heads * Pages.HeadDim, nameof(problem));
-        ArgumentOutOfRangeException.ThrowIfLessThan(problem.OutputStride, problem.Heads * Pages.HeadDim, nameof(problem));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(problem.Tokens, _memory.TokensMax, nameof(problem));
+        ArgumentOutOfRangeException.ThrowIfLessThan(problem.QueryStride, Heads * Pages.HeadDim, nameof(problem));
+        ArgumentOutOfRangeException.ThrowIfLessThan(problem.OutputStride, Heads * Pages.HeadDim, nameof(problem));
         for (int token = 0; token < problem.Tokens; token++)
-            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)problem.Positions[token], (uint)problem.PositionsMax, nameof(problem));
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)problem.Positions[token], (uint)_memory.ContextMax, nameof(problem));
 
         fixed (AttentionProblem* pinned = &problem)
         {
-            var state = new FloatAttention.State
-            {
-                Problem = pinned,
-                Type = Pages.Type,
-                KvHeads = Pages.KvHeads,
-                HeadDim = Pages.HeadDim,
-                LayerPageBytes = Pages.LayerPageBytes,
-                TileBytes = Pages.TileBytes,
-            };
-            int chunk = problem.Tokens >= FloatAttention.TokensPerItem ? FloatAttention.TokensPerItem : 1;
-            pool.Run(_work, &state, problem.Tokens * Pages.KvHeads, chunk);
+            AttentionState state = _memory.State;
+            state.Problem = pinned;
+            state.RunCount = FindRuns(ref problem);
+            _pool.Run(_work, &state, PlanItems(state.RunCount), 1);
         }
     }
+
+    public void Dispose() => _memory.Dispose();
+
+    /// <summary>Cuts the batch into runs of neighbouring tokens of one sequence.</summary>
+    private int FindRuns(ref AttentionProblem problem)
+    {
+        int runs = 0;
+        for (int first = 0; first < problem.Tokens;)
+        {
+            (int begin, int end) = problem.Sees(first);
+            int next = first + 1;
+            for (; next < problem.Tokens && next - first < _memory.TokensPerRun && problem.PageStarts[next] == problem.PageStarts[first]; next++)
+            {
+                (int otherBegin, int otherEnd) = problem.Sees(next);
+                (begin, end) = (Math.Min(begin, otherBegin), Math.Max(end, otherEnd));
+            }
+
+            _memory.Runs[runs++] = new AttentionRun
+            {
+                FirstToken = first,
+                Count = next - first,
+                FirstPage = begin / KvPages.PageTokens,
+                EndPage = (end + KvPages.PageTokens - 1) / KvPages.PageTokens,
+            };
+            first = next;
+        }
+
+        return runs;
+    }
+
+    /// <summary>Says what the work items are: a KV head of a run, or where those are few, a KV head of a run and a span.</summary>
+    private int PlanItems(int runs)
+    {
+        bool splits = _pool.Threads > 1 && (long)runs * Pages.KvHeads < (long)ItemsPerThread * _pool.Threads;
+        int items = 0;
+        int slots = 0;
+        for (int i = 0; i < runs; i++)
+        {
+            AttentionRun* run = _memory.Runs + i;
+            run->FirstItem = items;
+            run->FirstSlot = slots;
+            int needed = run->Count * run->SpanCount;
+            run->IsSplit = splits && run->SpanCount > 1 && needed <= _memory.SlotCount - slots;
+            if (run->IsSplit)
+            {
+                slots += needed;
+                for (int kvHead = 0; kvHead < Pages.KvHeads; kvHead++)
+                    _memory.Pending[(i * Pages.KvHeads) + kvHead] = run->SpanCount;
+            }
+
+            items += Pages.KvHeads * (run->IsSplit ? run->SpanCount : 1);
+        }
+
+        return items;
+    }
+
+    private static delegate*<void*, int, int, int, void> Work<TLanes>(KvType type)
+        where TLanes : unmanaged, ILanes<TLanes> => type switch
+        {
+            KvType.F32 => &FloatAttention<TLanes, KvRows.F32, KvRows.F32>.Work,
+            KvType.F16 => &FloatAttention<TLanes, KvRows.F16, KvRows.F32>.Work,
+            KvType.Q8_0 => &FloatAttention<TLanes, KvRows.Q8_0, KvRows.ScaledF32>.Work,
+            _ => &FloatAttention<TLanes, KvRows.Q4_0, KvRows.ScaledF32>.Work,
+        };
 }

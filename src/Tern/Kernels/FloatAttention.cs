@@ -1,256 +1,361 @@
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
 
 namespace Tern.Kernels;
 
-/// <summary>What the attention of all lane types shares.</summary>
-internal static unsafe class FloatAttention
-{
-    /// <summary>Tokens of one sequence that share the expansion of a tile.</summary>
-    public const int TokensPerItem = 4;
-
-    /// <summary>Floats from the scores of one head to those of the next: whole pages.</summary>
-    public static int ScoreStride(int positionsMax) => (positionsMax + KvPages.PageTokens - 1) / KvPages.PageTokens * KvPages.PageTokens;
-
-    /// <summary>What workers need besides the problem itself.</summary>
-    public struct State
-    {
-        public AttentionProblem* Problem;
-        public KvType Type;
-        public int KvHeads;
-        public int HeadDim;
-        public long LayerPageBytes;
-        public long TileBytes;
-    }
-}
-
 /// <summary>
-/// The attention of <see cref="Attention"/> in three passes over the pages that a token sees: scores (lanes are positions), softmax, and the
-/// weighted sum of values (lanes are dimensions). Scores of a whole row are kept, four heads move together, and each tile of keys or values
-/// is expanded to float32 in a scratch on the stack that stays in the first-level cache.
+/// The attention of <see cref="Attention"/>, span by span: scores (lanes are positions), softmax, weighted values (lanes are dimensions), and
+/// the fold into what earlier spans gave. A run's queries stand in rows, token by token and head by head, and move in steps of four rows. Up
+/// to four rows read the tiles as they are stored; more of them share tiles that are expanded to floats once.
 /// </summary>
-internal static unsafe class FloatAttention<TLanes>
+/// <typeparam name="TLanes">Lanes.</typeparam>
+/// <typeparam name="TRows">How pages store numbers.</typeparam>
+/// <typeparam name="TExpanded">The same numbers expanded.</typeparam>
+internal static unsafe class FloatAttention<TLanes, TRows, TExpanded>
     where TLanes : unmanaged, ILanes<TLanes>
+    where TRows : IKvRows
+    where TExpanded : IKvRows
 {
-    private const int PageTokens = KvPages.PageTokens;
+    private const int Side = KvPages.PageTokens;
+    private const int SpanPages = Attention.SpanTokens / Side;
+    private const int Step = KvTiles<TLanes, TRows>.RowsPerStep;
 
-    /// <summary>Computes items [start, end); item = kvHead · tokens + token.</summary>
-    [SkipLocalsInit]
+    /// <summary>Computes items [start, end).</summary>
     public static void Work(void* state, int start, int end, int worker)
     {
-        var shared = (FloatAttention.State*)state;
-        AttentionProblem* problem = shared->Problem;
-        int group = problem->Heads / shared->KvHeads;
-        int paddedDim = (shared->HeadDim + Lanes.Count - 1) / Lanes.Count * Lanes.Count;
-
-        float* tile = stackalloc float[PageTokens * paddedDim];
-        float* sums = stackalloc float[FloatAttention.TokensPerItem * group * (paddedDim + 1)];
-        float* scores = problem->Scores + (worker * Attention.ScratchFloats(group, problem->PositionsMax));
-
+        var shared = (AttentionState*)state;
         for (int item = start; item < end; item++)
         {
-            int first = item % problem->Tokens;
-            if (!LeadsItsRun(problem, first))
-                continue;
-
-            int last = first + 1;
-            while (last < problem->Tokens && !LeadsItsRun(problem, last))
-                last++;
-            var run = new Run(shared, item / problem->Tokens, first, last - first, paddedDim, tile, scores, sums);
-            run.Scores();
-            run.Softmax();
-            run.Values();
+            int run = FindRun(shared, item);
+            int local = item - shared->Runs[run].FirstItem;
+            int spans = shared->Runs[run].SpanCount;
+            if (shared->Runs[run].IsSplit)
+                new Head(shared, run, local / spans, worker).OneSpan(local % spans);
+            else
+                new Head(shared, run, local, worker).AllSpans();
         }
     }
 
-    /// <summary>Runs of tokens of one sequence begin at every fourth token and wherever the sequence changes.</summary>
-    private static bool LeadsItsRun(AttentionProblem* problem, int token) =>
-        token % FloatAttention.TokensPerItem == 0 || problem->PageStarts[token] != problem->PageStarts[token - 1];
-
-    /// <summary>Up to four tokens of one sequence and one KV head with its group of query heads.</summary>
-    private readonly ref struct Run
+    /// <summary>The run that an item belongs to: the last one that does not begin behind it.</summary>
+    private static int FindRun(AttentionState* shared, int item)
     {
-        private readonly FloatAttention.State* _shared;
-        private readonly AttentionProblem* _problem;
-        private readonly int _kvHead;
-        private readonly int _first;          // the first token
-        private readonly int _count;          // tokens
-        private readonly int _group;          // query heads per KV head
-        private readonly int _headDim;
-        private readonly int _paddedDim;      // headDim rounded up to whole lanes
-        private readonly int _firstPage;      // pages that any of the tokens sees: [_firstPage, _endPage)
-        private readonly int _endPage;
-        private readonly int _stride;         // floats from one row of scores to the next
-        private readonly float* _tile;        // [headDim][PageTokens] keys or [PageTokens][paddedDim] values
-        private readonly float* _scores;      // [token, group][stride], column 0 is the first position of _firstPage
-        private readonly float* _outputs;     // [token, group][paddedDim]
-        private readonly float* _sums;        // [token, group]
+        int low = 0;
+        int high = shared->RunCount - 1;
+        while (low < high)
+        {
+            int middle = (low + high + 1) / 2;
+            if (shared->Runs[middle].FirstItem <= item)
+                low = middle;
+            else
+                high = middle - 1;
+        }
 
-        public Run(
-            FloatAttention.State* shared, int kvHead, int first, int count, int paddedDim, float* tile, float* scores, float* sums)
+        return low;
+    }
+
+    /// <summary>One KV head of a run, with the worker's scratch.</summary>
+    private readonly ref struct Head
+    {
+        private readonly AttentionState* _shared;
+        private readonly AttentionProblem* _problem;
+        private readonly AttentionRun* _run;
+        private readonly int _runIndex;
+        private readonly int _kvHead;
+        private readonly int _rows;
+        private readonly int _group;
+        private readonly int _paddedDim;
+        private readonly ScratchLayout _scratch;
+
+        public Head(AttentionState* shared, int run, int kvHead, int worker)
         {
             _shared = shared;
             _problem = shared->Problem;
+            _run = shared->Runs + run;
+            _runIndex = run;
             _kvHead = kvHead;
-            _first = first;
-            _count = count;
-            _group = shared->Problem->Heads / shared->KvHeads;
-            _headDim = shared->HeadDim;
-            _paddedDim = paddedDim;
-            _stride = FloatAttention.ScoreStride(shared->Problem->PositionsMax);
-            _tile = tile;
-            _scores = scores;
-            _outputs = sums;
-            _sums = sums + (FloatAttention.TokensPerItem * _group * paddedDim);
-            (_firstPage, _endPage) = (int.MaxValue, 0);
-            for (int i = 0; i < count; i++)
-            {
-                (int begin, int end) = Sees(i);
-                _firstPage = Math.Min(_firstPage, begin / PageTokens);
-                _endPage = Math.Max(_endPage, ((end - 1) / PageTokens) + 1);
-            }
-
-            Debug.Assert((_endPage - _firstPage) * PageTokens <= _stride, "the scores fit the scratch");
+            _group = shared->Group;
+            _rows = _run->Count * _group;
+            _paddedDim = shared->PaddedDim;
+            _scratch = new ScratchLayout(shared->Scratch + (worker * shared->ScratchFloats), shared->RowsMax, _paddedDim);
+            Debug.Assert(_rows <= shared->RowsMax, "the rows fit the scratch");
         }
 
-        /// <summary>Pass 1: the scores of every page, -∞ where a token does not see a position of a page it sees in part.</summary>
-        public void Scores()
+        /// <summary>All spans one after the other, each folded in at once.</summary>
+        public void AllSpans()
         {
-            for (int page = _firstPage; page < _endPage; page++)
+            LoadQueries();
+            for (int span = _run->FirstSpan; span < _run->FirstSpan + _run->SpanCount; span++)
             {
-                byte* keys = PageData(page);
-                float* tile = FloatTiles<TLanes>.Expand(_shared->Type, keys, _headDim * PageTokens, _tile);
-                for (int i = 0; i < _count; i++)
-                {
-                    (int begin, int end) = SeesIn(page, i);
-                    if (begin >= end)
-                        continue;
+                ComputeSpan(span);
+                for (int row = 0; row < _rows; row++)
+                    if (Sees(span, row / _group))
+                        Fold(span, row, _scratch.Sums + ((long)row * _paddedDim), _scratch.SpanMax[row], _scratch.SpanWeight[row]);
+            }
 
-                    float* rows = _scores + ((long)i * _group * _stride) + ((page - _firstPage) * PageTokens);
-                    ScorePage(Query(i), tile, rows);
-                    for (int h = 0; h < _group; h++)
+            Finish();
+        }
+
+        /// <summary>One span; its results are kept, and with the last one that is missing all are folded.</summary>
+        public void OneSpan(int index)
+        {
+            LoadQueries();
+            ComputeSpan(_run->FirstSpan + index);
+            for (int row = 0; row < _rows; row++)
+            {
+                float* partial = Partial(index, row);
+                new ReadOnlySpan<float>(_scratch.Sums + ((long)row * _paddedDim), _paddedDim).CopyTo(new Span<float>(partial, _paddedDim));
+                (partial[_paddedDim], partial[_paddedDim + 1]) = (_scratch.SpanMax[row], _scratch.SpanWeight[row]);
+            }
+
+            if (Interlocked.Decrement(ref _shared->Pending[(_runIndex * _shared->KvHeads) + _kvHead]) > 0)
+                return;
+
+            for (int i = 0; i < _run->SpanCount; i++)
+                for (int row = 0; row < _rows; row++)
+                    if (Sees(_run->FirstSpan + i, row / _group))
                     {
-                        float* row = rows + ((long)h * _stride);
-                        new Span<float>(row, begin).Fill(float.NegativeInfinity);
-                        new Span<float>(row + end, PageTokens - end).Fill(float.NegativeInfinity);
+                        float* partial = Partial(i, row);
+                        Fold(_run->FirstSpan + i, row, partial, partial[_paddedDim], partial[_paddedDim + 1]);
                     }
-                }
+
+            Finish();
+        }
+
+        /// <summary>Queries times the factor on scores, four rows interleaved; missing rows of the last four are zeros.</summary>
+        private void LoadQueries()
+        {
+            int headDim = _shared->HeadDim;
+            float scale = _problem->Scale;
+            for (int row = 0; row < _rows; row++)
+            {
+                float* destination = Queries(row / Step * Step) + (row % Step);
+                float* query = _problem->Queries + Place(row, _problem->QueryStride);
+                for (int d = 0; d < headDim; d++)
+                    destination[d * Step] = query[d] * scale;
+            }
+
+            for (int row = _rows; row % Step != 0; row++)
+                for (int d = 0; d < headDim; d++)
+                    Queries(row / Step * Step)[(d * Step) + (row % Step)] = 0;
+        }
+
+        private void ComputeSpan(int span)
+        {
+            int firstPage = Math.Max(_run->FirstPage, span * SpanPages);
+            int endPage = Math.Min(_run->EndPage, (span + 1) * SpanPages);
+            for (int page = firstPage; page < endPage; page++)
+                ScorePage(page, page % SpanPages * Side, page + 1 < endPage ? Keys(page + 1) : Values(firstPage));
+            for (int row = 0; row < _rows; row++)
+                Softmax(span, row);
+            new Span<float>(_scratch.Sums, (_rows + Step - 1) / Step * Step * _paddedDim).Clear();
+            for (int page = firstPage; page < endPage; page++)
+                SumPage(page, page % SpanPages * Side, page + 1 < endPage ? Values(page + 1) : page + 1 < _run->EndPage ? Keys(page + 1) : Values(page));
+        }
+
+        /// <summary>Scores of a page for all rows, those of positions that a token does not see included.</summary>
+        private void ScorePage(int page, int column, byte* ahead)
+        {
+            byte* keys = Keys(page);
+            float* scores = _scratch.Scores + column;
+            if (_rows <= Step)
+            {
+                Scores<TRows>(0, keys, scores, ahead);
+                return;
+            }
+
+            byte* tile = Expanded(keys, _shared->HeadDim);
+            for (int row = 0; row < _rows;)
+            {
+                int count = TLanes.IsWide && _rows - row >= 2 * Step ? 2 * Step : Step;
+                bool isSeen = false;
+                for (int token = row / _group; token <= (Math.Min(row + count, _rows) - 1) / _group; token++)
+                    isSeen |= SeesIn(page, token) is var (begin, end) && begin < end;
+                if (isSeen && count > Step)
+                    KvTiles<TLanes, TExpanded>.Scores8(Queries(row), tile, _shared->HeadDim, scores + ((long)row * Attention.SpanTokens));
+                else if (isSeen)
+                    Scores<TExpanded>(row, tile, scores, tile);
+                row += count;
             }
         }
 
-        /// <summary>Pass 2: scores become exp(score - max), and their sums are kept.</summary>
-        public void Softmax()
+        private void Scores<TStored>(int row, byte* tile, float* scores, byte* ahead)
+            where TStored : IKvRows
         {
-            for (int i = 0; i < _count; i++)
+            float* s = scores + ((long)row * Attention.SpanTokens);
+            if (_rows - row == 1)
+                KvTiles<TLanes, TStored>.Scores1(Queries(row), tile, _shared->HeadDim, s, ahead);
+            else
+                KvTiles<TLanes, TStored>.Scores4(Queries(row), tile, _shared->HeadDim, s, ahead);
+        }
+
+        /// <summary>Scores become weights; a row that sees nothing of the span is left out.</summary>
+        private void Softmax(int span, int row)
+        {
+            (int begin, int end) = _problem->Sees(_run->FirstToken + (row / _group));
+            begin = Math.Max(begin - (span * Attention.SpanTokens), 0);
+            end = Math.Min(end - (span * Attention.SpanTokens), Attention.SpanTokens);
+            if (begin >= end)
+                return;
+
+            // Whole pages: what the token does not see of them weighs nothing.
+            float* scores = _scratch.Scores + ((long)row * Attention.SpanTokens);
+            int first = begin / Side * Side;
+            int count = ((end + Side - 1) / Side * Side) - first;
+            new Span<float>(scores + first, begin - first).Fill(float.NegativeInfinity);
+            new Span<float>(scores + end, first + count - end).Fill(float.NegativeInfinity);
+            float max = FloatFunctions.Max<TLanes>(scores + first, count);
+            _scratch.SpanMax[row] = max;
+            _scratch.SpanWeight[row] = FloatFunctions.ExpInPlace<TLanes>(scores + first, count, max);
+        }
+
+        /// <summary>Adds the weighted values of a page to the sums of all rows.</summary>
+        private void SumPage(int page, int column, byte* ahead)
+        {
+            byte* values = Values(page);
+            float* weights = _scratch.Scores + column;
+            if (_rows <= Step)
             {
-                (int begin, int end) = Sees(i);
-                int skipped = ((begin / PageTokens) - _firstPage) * PageTokens;
-                int length = (((end - 1) / PageTokens) + 1 - (begin / PageTokens)) * PageTokens;
-                for (int h = 0; h < _group; h++)
-                {
-                    float* row = _scores + ((((long)i * _group) + h) * _stride) + skipped;
-                    float max = FloatFunctions.Max<TLanes>(row, length);
-                    _sums[(i * _group) + h] = FloatFunctions.ExpInPlace<TLanes>(row, length, max);
-                }
+                Sums<TRows>(page, 0, values, weights, ahead);
+                return;
             }
-        }
 
-        /// <summary>Pass 3: the weighted sum of values, divided by the sum of weights.</summary>
-        public void Values()
-        {
-            new Span<float>(_outputs, _count * _group * _paddedDim).Clear();
-            for (int page = _firstPage; page < _endPage; page++)
+            byte* tile = Expanded(values, _paddedDim);
+            for (int row = 0; row < _rows;)
             {
-                byte* values = PageData(page) + _shared->TileBytes;
-                float* tile = FloatTiles<TLanes>.ExpandRows(_shared->Type, values, PageTokens, _headDim, _paddedDim, _tile);
-                for (int i = 0; i < _count; i++)
+                if (TLanes.IsWide && SharedRange(page, row, 2 * Step) is var (begin, end) && begin < end)
                 {
-                    (int begin, int end) = SeesIn(page, i);
-                    if (begin >= end)
-                        continue;
-
-                    float* weights = _scores + ((long)i * _group * _stride) + ((page - _firstPage) * PageTokens);
-                    SumPage(weights, tile, begin, end, _outputs + (i * _group * _paddedDim));
-                }
-            }
-
-            for (int i = 0; i < _count; i++)
-            {
-                float* output = _problem->Output + ((long)(_first + i) * _problem->OutputStride) + (_kvHead * _group * _headDim);
-                for (int h = 0; h < _group; h++)
-                {
-                    int row = (i * _group) + h;
-                    float* sums = _outputs + (row * _paddedDim);
-                    FloatMaps.Run<TLanes, FloatMaps.Quotient>(sums, sums, _sums[row], output + (h * _headDim), _headDim);
-                }
-            }
-        }
-
-        /// <summary>Positions [begin, end) that token i sees.</summary>
-        private (int Begin, int End) Sees(int i)
-        {
-            int position = _problem->Positions[_first + i];
-            return (_problem->Window > 0 ? Math.Max(0, position - _problem->Window + 1) : 0, position + 1);
-        }
-
-        /// <summary>Slots [begin, end) of a page that token i sees; empty when begin >= end.</summary>
-        private (int Begin, int End) SeesIn(int page, int i)
-        {
-            (int begin, int end) = Sees(i);
-            int origin = page * PageTokens;
-            return (Math.Max(begin - origin, 0), Math.Min(end - origin, PageTokens));
-        }
-
-        private float* Query(int i) =>
-            _problem->Queries + ((long)(_first + i) * _problem->QueryStride) + (_kvHead * _group * _headDim);
-
-        /// <summary>The tiles of this KV head in a page: keys, then values.</summary>
-        private byte* PageData(int page) => _problem->Layer
-            + (_problem->Pages[_problem->PageStarts[_first] + page] * _shared->LayerPageBytes)
-            + (2 * _shared->TileBytes * _kvHead);
-
-        /// <summary>Scores of 32 positions for the group, four heads at a time; where fewer remain, the last one is repeated.</summary>
-        private void ScorePage(float* query, float* tile, float* rows)
-        {
-            for (int h = 0; h < _group; h += 4)
-            {
-                int h1 = Math.Min(h + 1, _group - 1), h2 = Math.Min(h + 2, _group - 1), h3 = Math.Min(h + 3, _group - 1);
-                float* q0 = query + (h * _headDim), q1 = query + (h1 * _headDim);
-                float* q2 = query + (h2 * _headDim), q3 = query + (h3 * _headDim);
-                float* s0 = rows + ((long)h * _stride), s1 = rows + ((long)h1 * _stride);
-                float* s2 = rows + ((long)h2 * _stride), s3 = rows + ((long)h3 * _stride);
-                if (TLanes.IsWide)
-                {
-                    FloatTiles<TLanes>.Scores4x2(q0, q1, q2, q3, tile, _headDim, _problem->Scale, s0, s1, s2, s3);
+                    KvTiles<TLanes, TExpanded>.Sums8(
+                        weights + ((long)row * Attention.SpanTokens), tile, _paddedDim / KvPages.BlockDims, begin, end,
+                        _scratch.Sums + ((long)row * _paddedDim), _paddedDim);
+                    row += 2 * Step;
                 }
                 else
                 {
-                    for (int p = 0; p < PageTokens; p += Lanes.Count)
-                        FloatTiles<TLanes>.Scores4x1(q0, q1, q2, q3, tile + p, _headDim, _problem->Scale, s0 + p, s1 + p, s2 + p, s3 + p);
+                    Sums<TExpanded>(page, row, tile, weights, tile);
+                    row += Step;
                 }
             }
         }
 
-        /// <summary>Adds slots [begin, end) of a tile of values to the sums of the group, four heads at a time as in ScorePage.</summary>
-        private void SumPage(float* weights, float* tile, int begin, int end, float* outputs)
+        /// <summary>What all of <paramref name="count"/> rows see of a page, if that is the same for all; else empty.</summary>
+        private (int Begin, int End) SharedRange(int page, int row, int count)
         {
-            for (int h = 0; h < _group; h += 4)
-            {
-                int h1 = Math.Min(h + 1, _group - 1), h2 = Math.Min(h + 2, _group - 1), h3 = Math.Min(h + 3, _group - 1);
-                float* w0 = weights + ((long)h * _stride), w1 = weights + ((long)h1 * _stride);
-                float* w2 = weights + ((long)h2 * _stride), w3 = weights + ((long)h3 * _stride);
-                float* o0 = outputs + (h * _paddedDim), o1 = outputs + (h1 * _paddedDim);
-                float* o2 = outputs + (h2 * _paddedDim), o3 = outputs + (h3 * _paddedDim);
-                int d = 0;
-                if (TLanes.IsWide)
-                {
-                    for (; d <= _paddedDim - (2 * Lanes.Count); d += 2 * Lanes.Count)
-                        FloatTiles<TLanes>.Sums4x2(w0, w1, w2, w3, tile + d, _paddedDim, begin, end, o0 + d, o1 + d, o2 + d, o3 + d);
-                }
+            if (_rows - row < count)
+                return (0, 0);
 
-                for (; d < _paddedDim; d += Lanes.Count)
-                    FloatTiles<TLanes>.Sums4x1(w0, w1, w2, w3, tile + d, _paddedDim, begin, end, o0 + d, o1 + d, o2 + d, o3 + d);
+            (int Begin, int End) range = SeesIn(page, row / _group);
+            for (int token = (row / _group) + 1; token <= (row + count - 1) / _group; token++)
+                if (SeesIn(page, token) != range)
+                    return (0, 0);
+            return range;
+        }
+
+        /// <summary>
+        /// Four rows together where all of them see a position. Rows of different tokens may begin or end at different ones, and take what
+        /// lies before and behind the common part alone.
+        /// </summary>
+        private void Sums<TStored>(int page, int row, byte* tile, float* weights, byte* ahead)
+            where TStored : IKvRows
+        {
+            int count = Math.Min(Step, _rows - row);
+            (int begin, int end) = SeesIn(page, row / _group);
+            for (int token = (row / _group) + 1; token <= (row + count - 1) / _group; token++)
+            {
+                (int otherBegin, int otherEnd) = SeesIn(page, token);
+                (begin, end) = (Math.Max(begin, otherBegin), Math.Min(end, otherEnd));
             }
+
+            if (begin >= end || count == 1)
+                (begin, end) = (Side, Side);
+
+            int blocks = _paddedDim / KvPages.BlockDims;
+            float* w = weights + ((long)row * Attention.SpanTokens);
+            float* sums = _scratch.Sums + ((long)row * _paddedDim);
+            for (int r = 0; r < count; r++)
+                if (SeesIn(page, (row + r) / _group) is var (from, to) && from < Math.Min(begin, to))
+                    KvTiles<TLanes, TStored>.Sums1(w + (r * Attention.SpanTokens), tile, blocks, from, Math.Min(begin, to), sums + ((long)r * _paddedDim), ahead);
+            if (begin < end)
+                KvTiles<TLanes, TStored>.Sums4(w, tile, blocks, begin, end, sums, _paddedDim, ahead);
+            for (int r = 0; r < count; r++)
+                if (SeesIn(page, (row + r) / _group) is var (_, to) && to > end)
+                    KvTiles<TLanes, TStored>.Sums1(w + (r * Attention.SpanTokens), tile, blocks, end, to, sums + ((long)r * _paddedDim), ahead);
+        }
+
+        /// <summary>Adds a span's results to those of the spans before it.</summary>
+        private void Fold(int span, int row, float* sums, float max, float weight)
+        {
+            float* totals = _scratch.Totals + ((long)row * _paddedDim);
+            if (!Sees(span - 1, row / _group))
+            {
+                new ReadOnlySpan<float>(sums, _paddedDim).CopyTo(new Span<float>(totals, _paddedDim));
+                (_scratch.TotalMax[row], _scratch.TotalWeight[row]) = (max, weight);
+                return;
+            }
+
+            float old = _scratch.TotalMax[row];
+            float highest = max > old ? max : old;
+            TLanes oldFactor = FloatFunctions.Exp(TLanes.Subtract(TLanes.Broadcast(old), TLanes.Broadcast(highest)));
+            TLanes factor = FloatFunctions.Exp(TLanes.Subtract(TLanes.Broadcast(max), TLanes.Broadcast(highest)));
+            for (int d = 0; d < _paddedDim; d += Lanes.Count)
+                TLanes.Store(TLanes.FusedMultiplyAdd(TLanes.Load(sums + d), factor, TLanes.Multiply(TLanes.Load(totals + d), oldFactor)), totals + d);
+
+            float* lanes = stackalloc float[Lanes.Count];
+            TLanes.Store(TLanes.FusedMultiplyAdd(TLanes.Broadcast(weight), factor, TLanes.Multiply(TLanes.Broadcast(_scratch.TotalWeight[row]), oldFactor)), lanes);
+            (_scratch.TotalMax[row], _scratch.TotalWeight[row]) = (highest, lanes[0]);
+        }
+
+        private void Finish()
+        {
+            int headDim = _shared->HeadDim;
+            for (int row = 0; row < _rows; row++)
+            {
+                float* totals = _scratch.Totals + ((long)row * _paddedDim);
+                float* output = _problem->Output + Place(row, _problem->OutputStride);
+                FloatMaps.Run<TLanes, FloatMaps.Quotient>(totals, totals, _scratch.TotalWeight[row], output, headDim);
+            }
+        }
+
+        /// <summary>The tile as floats: itself, or expanded into the scratch.</summary>
+        private byte* Expanded(byte* tile, int rows)
+        {
+            if (typeof(TRows) == typeof(TExpanded))
+                return tile;
+
+            KvTiles<TLanes, TRows>.Expand(tile, rows, _scratch.Tile);
+            return (byte*)_scratch.Tile;
+        }
+
+        /// <summary>Whether a token of the run sees any position of a span.</summary>
+        private bool Sees(int span, int token)
+        {
+            (int begin, int end) = _problem->Sees(_run->FirstToken + token);
+            return begin < (span + 1) * Attention.SpanTokens && end > span * Attention.SpanTokens && span >= 0;
+        }
+
+        /// <summary>Slots [begin, end) of a page that a token of the run sees; empty when begin >= end.</summary>
+        private (int Begin, int End) SeesIn(int page, int token)
+        {
+            (int begin, int end) = _problem->Sees(_run->FirstToken + token);
+            return (Math.Max(begin - (page * Side), 0), Math.Min(end - (page * Side), Side));
+        }
+
+        /// <summary>Where a row's token and head stand in queries and outputs.</summary>
+        private long Place(int row, int stride) =>
+            ((long)(_run->FirstToken + (row / _group)) * stride) + (((_kvHead * _group) + (row % _group)) * _shared->HeadDim);
+
+        /// <summary>[headDim][4] four rows of queries from a row that is a multiple of four.</summary>
+        private float* Queries(int row) => _scratch.Queries + ((long)row * _shared->HeadDim);
+
+        private byte* Keys(int page) => _problem->Layer
+            + (_problem->Pages[_problem->PageStarts[_run->FirstToken] + page] * _shared->LayerPageBytes) + (_shared->HeadBytes * _kvHead);
+
+        private byte* Values(int page) => Keys(page) + _shared->KeyTileBytes;
+
+        /// <summary>Where the results of a row in the run's span number <paramref name="index"/> are kept.</summary>
+        private float* Partial(int index, int row)
+        {
+            long slot = _run->FirstSlot + ((row / _group) * _run->SpanCount) + index;
+            long head = (slot * _shared->KvHeads * _group) + (_kvHead * _group) + (row % _group);
+            return _shared->Partials + (head * (_paddedDim + AttentionMemory.PartialTail));
         }
     }
 }

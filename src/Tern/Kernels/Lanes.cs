@@ -30,6 +30,24 @@ internal unsafe interface ILanes<TSelf>
     /// <summary>Sixteen bfloat16, exact.</summary>
     static abstract TSelf LoadBFloat(ushort* source);
 
+    /// <summary>
+    /// The low halves of sixteen 32-bit words as binary16 without infinities and NaN: exponent 31 is one more power of two, up to ±131,008.
+    /// Exact, with subnormals and -0.
+    /// </summary>
+    static abstract TSelf LoadLowHalves(byte* words);
+
+    /// <summary>The high halves of sixteen 32-bit words, as <see cref="LoadLowHalves"/>.</summary>
+    static abstract TSelf LoadHighHalves(byte* words);
+
+    /// <summary>Sixteen int8.</summary>
+    static abstract TSelf LoadBytes(byte* source);
+
+    /// <summary>The low four bits of sixteen bytes, less 8: whole numbers in -8..7.</summary>
+    static abstract TSelf LoadLowNibbles(byte* source);
+
+    /// <summary>The high four bits of sixteen bytes, less 8.</summary>
+    static abstract TSelf LoadHighNibbles(byte* source);
+
     /// <summary>Eight floats, each twice: s0 s0 s1 s1 … s7 s7.</summary>
     static abstract TSelf LoadDoubled(float* source);
 
@@ -99,6 +117,19 @@ internal static unsafe class Lanes
     /// <summary>Bits of -2^-14; with the sign of a value exclusive-or'ed in, the addend for e = 0.</summary>
     public const int HalfSubnormalOffset = unchecked((int)0xB8800000);
 
+    // Half to float where exponent 31 is an ordinary one: the word holds [high half][low half].
+    //
+    //     high half        word >> 3, arithmetic    ssss eeeee mmmmmmmmmm ……    & mask: s000eeee emmmmmmm mmm00000 00000000
+    //     low half         word << 16 first
+    //
+    // That is a float32 of 2^-112 times the value, subnormal where e = 0, and one exact multiplication brings it up.
+    public const int HalfPlaceShift = 3;
+    public const int HalfPlaceMask = unchecked((int)0x8FFFE000);
+    public const float HalfPlaceScale = (float)(1L << 56) * (1L << 56);
+
+    /// <summary>What a code of four bits stands for is its value less this.</summary>
+    public const int NibbleZero = 8;
+
     /// <summary>
     /// A tail as sixteen floats of its own: the first <paramref name="count"/> from memory, the others <paramref name="fill"/>. Reductions
     /// copy their tail before their loop: a call while accumulators live would cost a store in every turn of the loop.
@@ -116,16 +147,6 @@ internal static unsafe class Lanes
         float* buffer = stackalloc float[Count];
         CopyFirst(source, count, 0f, buffer);
         return TLanes.Load(buffer);
-    }
-
-    /// <summary>The first <paramref name="count"/> lanes from half precision, the others zero; reads nothing behind them.</summary>
-    public static TLanes LoadHalfFirst<TLanes>(ushort* source, int count)
-        where TLanes : unmanaged, ILanes<TLanes>
-    {
-        ushort* buffer = stackalloc ushort[Count];
-        for (int i = 0; i < Count; i++)
-            buffer[i] = i < count ? source[i] : (ushort)0;
-        return TLanes.LoadHalf(buffer);
     }
 
     /// <summary>Writes the first <paramref name="count"/> lanes and nothing behind them.</summary>

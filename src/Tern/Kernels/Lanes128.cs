@@ -44,6 +44,37 @@ internal readonly unsafe struct Lanes128 : ILanes<Lanes128>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 LoadLowHalves(byte* words)
+    {
+        int* at = (int*)words;
+        return new(
+            PlacedHalf(Vector128.Load(at) << 16), PlacedHalf(Vector128.Load(at + 4) << 16),
+            PlacedHalf(Vector128.Load(at + 8) << 16), PlacedHalf(Vector128.Load(at + 12) << 16));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 LoadHighHalves(byte* words)
+    {
+        int* at = (int*)words;
+        return new(
+            PlacedHalf(Vector128.Load(at)), PlacedHalf(Vector128.Load(at + 4)),
+            PlacedHalf(Vector128.Load(at + 8)), PlacedHalf(Vector128.Load(at + 12)));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 LoadBytes(byte* source)
+    {
+        (Vector128<short> lower, Vector128<short> upper) = Vector128.Widen(Vector128.Load((sbyte*)source));
+        return OfShorts(lower, upper);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 LoadLowNibbles(byte* source) => OfNibbles(Vector128.Load(source) & Vector128.Create((byte)15));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 LoadHighNibbles(byte* source) => OfNibbles(Vector128.Load(source) >>> 4);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 LoadDoubled(float* source)
     {
         Vector128<float> first = Vector128.Load(source);
@@ -182,5 +213,25 @@ internal readonly unsafe struct Lanes128 : ILanes<Lanes128>
         Vector128<int> half = power >> 1;
         Vector128<int> bias = Vector128.Create(127);
         return value * ((half + bias) << 23).AsSingle() * ((power - half + bias) << 23).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> PlacedHalf(Vector128<int> upper) =>
+        ((upper >> Lanes.HalfPlaceShift) & Vector128.Create(Lanes.HalfPlaceMask)).AsSingle() * Vector128.Create(Lanes.HalfPlaceScale);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Lanes128 OfNibbles(Vector128<byte> codes)
+    {
+        (Vector128<ushort> lower, Vector128<ushort> upper) = Vector128.Widen(codes);
+        Vector128<short> zero = Vector128.Create((short)Lanes.NibbleZero);
+        return OfShorts(lower.AsInt16() - zero, upper.AsInt16() - zero);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Lanes128 OfShorts(Vector128<short> lower, Vector128<short> upper)
+    {
+        (Vector128<int> a, Vector128<int> b) = Vector128.Widen(lower);
+        (Vector128<int> c, Vector128<int> d) = Vector128.Widen(upper);
+        return new(Vector128.ConvertToSingle(a), Vector128.ConvertToSingle(b), Vector128.ConvertToSingle(c), Vector128.ConvertToSingle(d));
     }
 }

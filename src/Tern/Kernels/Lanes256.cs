@@ -36,6 +36,26 @@ internal readonly unsafe struct Lanes256 : ILanes<Lanes256>
         (Avx2.ConvertToVector256Int32(Vector128.Load(source + 8)) << 16).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadLowHalves(byte* words) =>
+        new(PlacedHalf(Vector256.Load((int*)words) << 16), PlacedHalf(Vector256.Load((int*)words + 8) << 16));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadHighHalves(byte* words) => new(PlacedHalf(Vector256.Load((int*)words)), PlacedHalf(Vector256.Load((int*)words + 8)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadBytes(byte* source) => new(
+        Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32((sbyte*)source)),
+        Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32((sbyte*)source + 8)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadLowNibbles(byte* source) =>
+        new(OfNibbles(Avx2.ConvertToVector256Int32(source)), OfNibbles(Avx2.ConvertToVector256Int32(source + 8)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadHighNibbles(byte* source) =>
+        new(OfNibbles(Avx2.ConvertToVector256Int32(source) >>> 4), OfNibbles(Avx2.ConvertToVector256Int32(source + 8) >>> 4));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 LoadDoubled(float* source)
     {
         Vector256<float> all = Vector256.Load(source);
@@ -130,4 +150,12 @@ internal readonly unsafe struct Lanes256 : ILanes<Lanes256>
         Vector256<int> bias = Vector256.Create(127);
         return value * ((half + bias) << 23).AsSingle() * ((power - half + bias) << 23).AsSingle();
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> PlacedHalf(Vector256<int> upper) =>
+        ((upper >> Lanes.HalfPlaceShift) & Vector256.Create(Lanes.HalfPlaceMask)).AsSingle() * Vector256.Create(Lanes.HalfPlaceScale);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> OfNibbles(Vector256<int> codes) =>
+        Vector256.ConvertToSingle((codes & Vector256.Create(15)) - Vector256.Create(Lanes.NibbleZero));
 }

@@ -36,6 +36,22 @@ internal readonly unsafe struct Lanes512 : ILanes<Lanes512>
         new((Avx512F.ConvertToVector512Int32(Vector256.Load(source)) << 16).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 LoadLowHalves(byte* words) => new(PlacedHalf(Vector512.Load((int*)words) << 16));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 LoadHighHalves(byte* words) => new(PlacedHalf(Vector512.Load((int*)words)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 LoadBytes(byte* source) =>
+        new(Avx512F.ConvertToVector512Single(Avx512F.ConvertToVector512Int32(Vector128.Load((sbyte*)source))));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 LoadLowNibbles(byte* source) => new(OfNibbles(Avx512F.ConvertToVector512Int32(Vector128.Load(source))));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 LoadHighNibbles(byte* source) => new(OfNibbles(Avx512F.ConvertToVector512Int32(Vector128.Load(source)) >>> 4));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 LoadDoubled(float* source) => new(Vector512.Shuffle(
         Vector256.Load(source).ToVector512(), Vector512.Create(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)));
 
@@ -84,4 +100,13 @@ internal readonly unsafe struct Lanes512 : ILanes<Lanes512>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float TreeMax(Lanes512 value) => Lanes256.TreeMax(value._value.GetLower(), value._value.GetUpper());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> PlacedHalf(Vector512<int> upper) =>
+        ((upper >> Lanes.HalfPlaceShift) & Vector512.Create(Lanes.HalfPlaceMask)).AsSingle() * Vector512.Create(Lanes.HalfPlaceScale);
+
+    /// <summary>A table of sixteen floats; the permutation looks at the low four bits of an index alone.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> OfNibbles(Vector512<int> codes) => Avx512F.PermuteVar16x32(
+        Vector512.Create(-8f, -7f, -6f, -5f, -4f, -3f, -2f, -1f, 0f, 1f, 2f, 3f, 4f, 5f, 6f, 7f), codes);
 }

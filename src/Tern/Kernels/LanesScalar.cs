@@ -42,6 +42,46 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
         return result;
     }
 
+    public static LanesScalar LoadLowHalves(byte* words)
+    {
+        LanesScalar result = default;
+        for (int i = 0; i < Lanes.Count; i++)
+            result[i] = WideHalf(((ushort*)words)[2 * i]);
+        return result;
+    }
+
+    public static LanesScalar LoadHighHalves(byte* words)
+    {
+        LanesScalar result = default;
+        for (int i = 0; i < Lanes.Count; i++)
+            result[i] = WideHalf(((ushort*)words)[(2 * i) + 1]);
+        return result;
+    }
+
+    public static LanesScalar LoadBytes(byte* source)
+    {
+        LanesScalar result = default;
+        for (int i = 0; i < Lanes.Count; i++)
+            result[i] = (sbyte)source[i];
+        return result;
+    }
+
+    public static LanesScalar LoadLowNibbles(byte* source)
+    {
+        LanesScalar result = default;
+        for (int i = 0; i < Lanes.Count; i++)
+            result[i] = (source[i] & 15) - Lanes.NibbleZero;
+        return result;
+    }
+
+    public static LanesScalar LoadHighNibbles(byte* source)
+    {
+        LanesScalar result = default;
+        for (int i = 0; i < Lanes.Count; i++)
+            result[i] = (source[i] >> 4) - Lanes.NibbleZero;
+        return result;
+    }
+
     public static LanesScalar LoadDoubled(float* source)
     {
         LanesScalar result = default;
@@ -149,6 +189,13 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
             for (int i = 0; i < step; i++)
                 value[i] = value[i] > value[i + step] ? value[i] : value[i + step];
         return value[0];
+    }
+
+    /// <summary>A binary16 whose exponent 31 is an ordinary one.</summary>
+    private static float WideHalf(ushort bits)
+    {
+        float magnitude = BitConverter.Int32BitsToSingle((bits & 0x7FFF) << Lanes.HalfShift) * Lanes.HalfPlaceScale;
+        return (bits & 0x8000) == 0 ? magnitude : -magnitude;
     }
 
     /// <summary>A float rounded to binary16, half to even; every NaN becomes the quiet one with its sign.</summary>

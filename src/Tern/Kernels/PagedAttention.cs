@@ -7,12 +7,8 @@ internal sealed unsafe class PagedAttention : IDisposable
 {
     private readonly Attention _attention;
     private readonly NativeBuffer<byte> _memory;
-    private readonly NativeBuffer<float> _scores;
-    private readonly WorkerPool _pool;
     private readonly int _layers;
     private readonly int _pageCount;
-    private readonly int _heads;
-    private readonly int _contextMax;
     private readonly float _scale;
 
     /// <param name="pages">Layout of a page.</param>
@@ -21,15 +17,15 @@ internal sealed unsafe class PagedAttention : IDisposable
     /// <param name="pageCount">Pages per layer.</param>
     /// <param name="heads">Query heads.</param>
     /// <param name="scale">Factor on scores.</param>
+    /// <param name="tokensMax">Most tokens of a batch.</param>
     /// <param name="contextMax">Most positions of one sequence.</param>
     /// <param name="allowed">Instruction sets that may be used.</param>
     /// <param name="pool">Workers.</param>
-    public PagedAttention(KvPages pages, NativeBuffer<byte> memory, int layers, int pageCount, int heads, float scale, int contextMax, Isa allowed, WorkerPool pool)
+    public PagedAttention(KvPages pages, NativeBuffer<byte> memory, int layers, int pageCount, int heads, float scale, int tokensMax, int contextMax, Isa allowed, WorkerPool pool)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(memory.Count, checked(pages.LayerPageBytes * pageCount * layers));
-        _attention = new Attention(pages, allowed);
-        _scores = new NativeBuffer<float>(Attention.ScratchFloats(heads / pages.KvHeads, contextMax) * pool.Threads);
-        (_memory, _layers, _pageCount, _heads, _scale, _contextMax, _pool) = (memory, layers, pageCount, heads, scale, contextMax, pool);
+        _attention = new Attention(pages, heads, tokensMax, contextMax, allowed, pool);
+        (_memory, _layers, _pageCount, _scale) = (memory, layers, pageCount, scale);
     }
 
     /// <summary>Stores keys and values of all tokens of a batch in one layer.</summary>
@@ -59,7 +55,7 @@ internal sealed unsafe class PagedAttention : IDisposable
     /// <param name="window">Positions seen, itself included; 0 means all.</param>
     public void Run(int layer, BatchPositions positions, FloatMatrix queries, FloatMatrix output, int window)
     {
-        int width = _heads * _attention.Pages.HeadDim;
+        int width = _attention.Heads * _attention.Pages.HeadDim;
         byte* memory = Layer(layer, positions);
         Check(queries, positions.Count, width);
         Check(output, positions.Count, width);
@@ -70,20 +66,17 @@ internal sealed unsafe class PagedAttention : IDisposable
             Output = output.Pointer,
             OutputStride = output.Stride,
             Tokens = positions.Count,
-            Heads = _heads,
             Scale = _scale,
             Positions = positions.Positions,
             PageStarts = positions.PageStarts,
             Pages = positions.Pages,
             Layer = memory,
             Window = window,
-            Scores = _scores.Pointer,
-            PositionsMax = _contextMax,
         };
-        _attention.Run(_pool, ref problem);
+        _attention.Run(ref problem);
     }
 
-    public void Dispose() => _scores.Dispose();
+    public void Dispose() => _attention.Dispose();
 
     private static void Check(FloatMatrix matrix, int rows, int columns)
     {

@@ -27,7 +27,7 @@ internal sealed class Transformer : IDisposable
         _spec = model.Spec;
         _weights = model.Weights;
         _compute = new Compute(model.Kernels.Allowed, model.Pool);
-        _attention = new PagedAttention(cache.Pages, cache.Memory, _spec.Layers, cache.PageCount, _spec.Heads, 1 / MathF.Sqrt(_spec.HeadDim), contextMax, model.Kernels.Allowed, model.Pool);
+        _attention = new PagedAttention(cache.Pages, cache.Memory, _spec.Layers, cache.PageCount, _spec.Heads, 1 / MathF.Sqrt(_spec.HeadDim), tokensMax, contextMax, model.Kernels.Allowed, model.Pool);
         _workspace = new Workspace(_spec, tokensMax, contextMax);
         ReadOnlySpan<float> divisors = _weights.RopeFactors is { } factors ? factors.Row(0) : [];
         _rotary = RotaryFrequencies.From(_spec.Rope, divisors);

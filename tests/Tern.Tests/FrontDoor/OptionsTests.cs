@@ -67,5 +67,6 @@ public sealed class OptionsTests
         Assert.Throws<TernException>(() => new LoadOptions { Threads = -1 }.Validate());
         Assert.Throws<TernException>(() => new LoadOptions { ContextLength = -1 }.Validate());
         Assert.Throws<TernException>(() => new LoadOptions { QueuedRequests = -1 }.Validate());
+        Assert.Throws<TernException>(() => new LoadOptions { KvCache = (KvPrecision)9 }.Validate());
     }
 }

@@ -150,11 +150,17 @@ public sealed unsafe class FloatLanesTests
     private static float[] All<TLanes>(float* a, float* b, float* c, ushort* bits)
         where TLanes : unmanaged, ILanes<TLanes>
     {
+        // Every pattern of bits in both halves of a word, subnormal and large ones too.
+        ushort* pairs = stackalloc ushort[2 * Lanes.Count];
+        for (int i = 0; i < 2 * Lanes.Count; i++)
+            pairs[i] = (ushort)(bits[i / 2] * (i + 1));
         TLanes x = TLanes.Load(a), y = TLanes.Load(b), z = TLanes.Load(c);
         float power = MathF.Round(Math.Clamp(float.IsNaN(*b) ? 0 : *b, -252f, 254f));
         TLanes[] results =
         [
             TLanes.Broadcast(*a), x, TLanes.LoadHalf(bits), TLanes.LoadBFloat(bits), TLanes.LoadDoubled(a),
+            TLanes.LoadLowHalves((byte*)a), TLanes.LoadHighHalves((byte*)a), TLanes.LoadLowHalves((byte*)pairs), TLanes.LoadHighHalves((byte*)pairs),
+            TLanes.LoadBytes((byte*)bits), TLanes.LoadLowNibbles((byte*)bits), TLanes.LoadHighNibbles((byte*)bits),
             TLanes.Add(x, y), TLanes.Subtract(x, y), TLanes.Multiply(x, y), TLanes.Divide(x, y), TLanes.Max(x, y), TLanes.Min(x, y),
             TLanes.FusedMultiplyAdd(x, y, z), TLanes.SwapPairs(x),
             TLanes.TimesPowerOfTwo(x, TLanes.Broadcast(power + Lanes.RoundShift)), FloatFunctions.Exp(x),

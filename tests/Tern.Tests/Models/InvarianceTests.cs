@@ -77,16 +77,32 @@ public sealed class InvarianceTests
         Assert.True(expected.AsSpan().SequenceEqual(last));
     }
 
-    private static float[] Logits(string name, ModelOptions options, int chunk)
+    [SharedTheory]
+    [MemberData(nameof(Models))]
+    public void Quantized_keys_and_values_keep_every_bit_too(string name)
     {
-        using Model model = Model.Load(Goldens.File(name), options);
-        return Alone(model, s_prompt, chunk);
+        foreach (KvType type in (KvType[])[KvType.F16, KvType.Q8_0, KvType.Q4_0])
+        {
+            float[] expected = Logits(name, new ModelOptions { Kernels = KernelChoice.Parse("scalar"), Threads = 1 }, s_prompt.Length, type);
+            Assert.DoesNotContain(expected, float.IsNaN);
+            foreach ((string choice, int threads, int chunk) in ((string, int, int)[])[("best", 2, 1), ("avx2", 1, 7), ("best", 3, 16)])
+                if (KernelChoice.Families.Contains(choice) || choice == "best")
+                    Assert.True(
+                        expected.AsSpan().SequenceEqual(Logits(name, new ModelOptions { Kernels = KernelChoice.Parse(choice), Threads = threads }, chunk, type)),
+                        $"{type}, {choice}, {threads} threads, chunks of {chunk}");
+        }
     }
 
-    private static float[] Alone(Model model, int[] prompt, int chunk)
+    private static float[] Logits(string name, ModelOptions options, int chunk, KvType type = KvType.F32)
+    {
+        using Model model = Model.Load(Goldens.File(name), options);
+        return Alone(model, s_prompt, chunk, type);
+    }
+
+    private static float[] Alone(Model model, int[] prompt, int chunk, KvType type = KvType.F32)
     {
         int width = model.Spec.OutputSize;
-        using var cache = new KvCache(model.Spec, KvType.F32, 4);
+        using var cache = new KvCache(model.Spec, type, 4);
         using var transformer = new Transformer(model, cache, Math.Max(chunk, 1), 1, 128);
         var batch = new Batch(chunk, 1);
         var output = new float[width];
