@@ -60,15 +60,22 @@ internal static unsafe class BlockLanes<TFormat, TCodes>
     /// <summary>Blocks that share a header.</summary>
     public static int HeaderBlocks => TFormat.HasOneScale ? TFormat.UnitColumns / BlockLanes.Block : 1;
 
-    public static int FactorsAt => BlockLanes.Rows * sizeof(ushort);
-
-    public static int MinimumAt => FactorsAt + (TFormat.HasFactors ? HeaderBlocks * BlockLanes.Rows : 0);
-
-    public static int MinimumFactorsAt => MinimumAt + (TFormat.HasMinimums ? BlockLanes.Rows * sizeof(ushort) : 0);
-
-    public static int SubScalesAt => MinimumFactorsAt + (TFormat.HasMinimums && TFormat.HasFactors ? HeaderBlocks * BlockLanes.Rows : 0);
-
-    public static int HeaderBytes => SubScalesAt + (TFormat.HasSubScales ? 2 * HeaderBlocks * BlockLanes.Rows : 0);
+    /// <summary>Where things stand in a header. Asked for once a group, and not inlined: a loop has only so much room for inlining.</summary>
+    public static BlockHeader Header
+    {
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        get
+        {
+            BlockHeader header = default;
+            int blockBytes = HeaderBlocks * BlockLanes.Rows;
+            header.FactorsAt = BlockLanes.Rows * sizeof(ushort);
+            header.MinimumAt = header.FactorsAt + (TFormat.HasFactors ? blockBytes : 0);
+            header.MinimumFactorsAt = header.MinimumAt + (TFormat.HasMinimums ? BlockLanes.Rows * sizeof(ushort) : 0);
+            header.SubScalesAt = header.MinimumFactorsAt + (TFormat.HasMinimums && TFormat.HasFactors ? blockBytes : 0);
+            header.Bytes = header.SubScalesAt + (TFormat.HasSubScales ? 2 * blockBytes : 0);
+            return header;
+        }
+    }
 
     /// <summary>Bytes of the codes of a block.</summary>
     public static int CodeBytes => TCodes.Vectors * BlockLanes.Rows * sizeof(uint);
@@ -77,7 +84,7 @@ internal static unsafe class BlockLanes<TFormat, TCodes>
     public static long GroupBytes(int columns)
     {
         long blocks = columns / BlockLanes.Block;
-        return ((blocks * CodeBytes) + (blocks / HeaderBlocks * HeaderBytes) + BlockLanes.CacheLine - 1) / BlockLanes.CacheLine * BlockLanes.CacheLine;
+        return ((blocks * CodeBytes) + (blocks / HeaderBlocks * Header.Bytes) + BlockLanes.CacheLine - 1) / BlockLanes.CacheLine * BlockLanes.CacheLine;
     }
 
     /// <summary>Records of all tokens, then [tokens, 16] accumulators, then as many corrections.</summary>
@@ -165,6 +172,7 @@ internal static unsafe class BlockLanes<TFormat, TCodes>
     private static void PackRow(byte* unit, int blocks, byte* group, int row)
     {
         byte* header = group + ((long)blocks * CodeBytes);
+        BlockHeader at = Header;
         byte* half = stackalloc byte[UnitBytesMax];
         byte* codes = stackalloc byte[UnitBytesMax];
         int unitBlocks = TFormat.UnitColumns / BlockLanes.Block;
@@ -183,27 +191,27 @@ internal static unsafe class BlockLanes<TFormat, TCodes>
                 TCodes.Pack((uint*)(codes + (part * BlockLanes.Block)), (uint*)group + row);
                 if (part % HeaderBlocks == 0)
                 {
-                    PackHeader(unit, part, header, row);
-                    header += HeaderBytes;
+                    PackHeader(unit, part, header, in at, row);
+                    header += at.Bytes;
                 }
             }
         }
     }
 
-    private static void PackHeader(byte* unit, int first, byte* header, int row)
+    private static void PackHeader(byte* unit, int first, byte* header, in BlockHeader at, int row)
     {
         ((ushort*)header)[row] = TFormat.Scale(unit, first);
         if (TFormat.HasMinimums)
-            ((ushort*)(header + MinimumAt))[row] = TFormat.Minimum(unit, first).Bits;
+            ((ushort*)(header + at.MinimumAt))[row] = TFormat.Minimum(unit, first).Bits;
         for (int part = 0; part < HeaderBlocks; part++)
         {
-            int at = (part * BlockLanes.Rows) + row;
+            int lane = (part * BlockLanes.Rows) + row;
             if (TFormat.HasFactors)
-                ((sbyte*)header + FactorsAt)[at] = (sbyte)TFormat.Factor(unit, first + part);
+                ((sbyte*)header + at.FactorsAt)[lane] = (sbyte)TFormat.Factor(unit, first + part);
             if (TFormat.HasFactors && TFormat.HasMinimums)
-                ((sbyte*)header + MinimumFactorsAt)[at] = (sbyte)TFormat.Minimum(unit, first + part).Factor;
+                ((sbyte*)header + at.MinimumFactorsAt)[lane] = (sbyte)TFormat.Minimum(unit, first + part).Factor;
             for (int i = 2 * part; TFormat.HasSubScales && i < 2 * (part + 1); i++)
-                ((sbyte*)header + SubScalesAt)[(i * BlockLanes.Rows) + row] = (sbyte)TFormat.SubScale(unit, (2 * first) + i);
+                ((sbyte*)header + at.SubScalesAt)[(i * BlockLanes.Rows) + row] = (sbyte)TFormat.SubScale(unit, (2 * first) + i);
         }
     }
 
@@ -215,6 +223,16 @@ internal static unsafe class BlockLanes<TFormat, TCodes>
         public int Rows;
         public int Columns;
     }
+}
+
+/// <summary>Where things stand in a header of sixteen rows, in bytes.</summary>
+internal struct BlockHeader
+{
+    public int FactorsAt;
+    public int MinimumAt;
+    public int MinimumFactorsAt;
+    public int SubScalesAt;
+    public int Bytes;
 }
 
 /// <summary>What the bias of the codes takes away from their products, as an instruction set wants it: 32 bits for each half of a block.</summary>

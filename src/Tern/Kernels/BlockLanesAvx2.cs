@@ -50,32 +50,24 @@ internal static unsafe class BlockLanesAvx2<TFormat, TCodes, TDot>
     private static void HalfGroup(MatMulProblem* problem, byte* codes, int first, float* sums)
     {
         int blocks = problem->Columns / BlockLanes.Block, tokens = problem->Tokens;
-        byte* header = codes + ((long)blocks * BlockLanes<TFormat, TCodes>.CodeBytes), records = problem->Scratch;
+        BlockHeader at = BlockLanes<TFormat, TCodes>.Header;
+        byte* header = codes + ((long)blocks * BlockLanes<TFormat, TCodes>.CodeBytes), record = problem->Scratch;
         codes += first * sizeof(uint);
-        for (int block = 0; block < blocks; block += BlockLanes<TFormat, TCodes>.HeaderBlocks, header += BlockLanes<TFormat, TCodes>.HeaderBytes)
+        for (int block = 0; block < blocks; block += BlockLanes<TFormat, TCodes>.HeaderBlocks, header += at.Bytes)
         {
-            Vector256<float> scale = BlockFloats.EightHalves(header + (first * sizeof(ushort))), minimum = default;
+            Vector256<float> headerScale = BlockFloats.EightHalves(header + (first * sizeof(ushort)));
+            byte* factors = header + at.FactorsAt + first, subScales = header + at.SubScalesAt + first;
             if (TFormat.HasMinimums)
-                minimum = BlockFloats.EightHalves(header + BlockLanes<TFormat, TCodes>.MinimumAt + (first * sizeof(ushort)));
+                Correct(header, in at, first, record, tokens, sums + (tokens * BlockLanes.Rows));
             for (int part = 0; part < BlockLanes<TFormat, TCodes>.HeaderBlocks; part++)
             {
-                byte* factors = header + (part * BlockLanes.Rows) + first;
-                Vector256<float> partScale = scale;
+                Vector256<float> scale = headerScale;
                 if (TFormat.HasFactors)
-                    partScale *= BlockFloats.EightBytes(factors + BlockLanes<TFormat, TCodes>.FactorsAt);
-                if (first == 0)
-                    BlockLanes<TFormat, TCodes>.Prefetch(codes);
-                Add(codes, partScale, factors + BlockLanes<TFormat, TCodes>.SubScalesAt + (part * BlockLanes.Rows), records, tokens, sums);
-                if (TFormat.HasMinimums)
-                {
-                    Vector256<float> partMinimum = minimum;
-                    if (TFormat.HasFactors)
-                        partMinimum *= BlockFloats.EightBytes(factors + BlockLanes<TFormat, TCodes>.MinimumFactorsAt);
-                    Correct(partMinimum, records, tokens, sums + (tokens * BlockLanes.Rows));
-                }
-
+                    scale *= BlockFloats.EightBytes(factors + (part * BlockLanes.Rows));
+                BlockLanes<TFormat, TCodes>.Prefetch(codes);
+                Add(codes, scale, subScales + (2 * part * BlockLanes.Rows), record, tokens, sums);
                 codes += BlockLanes<TFormat, TCodes>.CodeBytes;
-                records += (long)tokens * BlockLanes<TFormat, TCodes>.RecordBytes;
+                record += (long)tokens * BlockLanes<TFormat, TCodes>.RecordBytes;
             }
         }
     }
@@ -134,14 +126,24 @@ internal static unsafe class BlockLanesAvx2<TFormat, TCodes, TDot>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Offset(byte* record, int at) => Vector256.Create(*(int*)(record + BlockLanes<TFormat, TCodes>.OffsetsAt + at));
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Correct(Vector256<float> minimum, byte* record, int tokens, float* corrections)
+    /// <summary>What the minimums of the blocks of a header add.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Correct(byte* header, in BlockHeader at, int first, byte* record, int tokens, float* corrections)
     {
-        for (int token = 0; token < tokens; token++, record += BlockLanes<TFormat, TCodes>.RecordBytes, corrections += BlockLanes.Rows)
+        Vector256<float> headerMinimum = BlockFloats.EightHalves(header + at.MinimumAt + (first * sizeof(ushort)));
+        byte* factors = header + at.MinimumFactorsAt + first;
+        for (int part = 0; part < BlockLanes<TFormat, TCodes>.HeaderBlocks; part++, factors += BlockLanes.Rows)
         {
-            Vector256<float> step = Vector256.Create(*(float*)(record + BlockLanes<TFormat, TCodes>.StepAt));
-            Vector256<float> sum = Vector256.Create(*(float*)(record + BlockLanes<TFormat, TCodes>.SumAt));
-            Fma.MultiplyAdd(minimum * step, sum, Vector256.Load(corrections)).Store(corrections);
+            Vector256<float> minimum = headerMinimum;
+            if (TFormat.HasFactors)
+                minimum *= BlockFloats.EightBytes(factors);
+            for (int token = 0; token < tokens; token++, record += BlockLanes<TFormat, TCodes>.RecordBytes)
+            {
+                float* to = corrections + (token * BlockLanes.Rows);
+                Vector256<float> step = Vector256.Create(*(float*)(record + BlockLanes<TFormat, TCodes>.StepAt));
+                Vector256<float> sum = Vector256.Create(*(float*)(record + BlockLanes<TFormat, TCodes>.SumAt));
+                Fma.MultiplyAdd(minimum * step, sum, Vector256.Load(to)).Store(to);
+            }
         }
     }
 }

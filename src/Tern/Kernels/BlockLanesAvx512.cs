@@ -28,33 +28,27 @@ internal static unsafe class BlockLanesAvx512<TFormat, TCodes>
     private static void Group(MatMulProblem* problem, byte* codes, float* sums)
     {
         int blocks = problem->Columns / BlockLanes.Block, tokens = problem->Tokens;
-        byte* header = codes + ((long)blocks * BlockLanes<TFormat, TCodes>.CodeBytes), records = problem->Scratch;
+        BlockHeader at = BlockLanes<TFormat, TCodes>.Header;
+        byte* header = codes + ((long)blocks * BlockLanes<TFormat, TCodes>.CodeBytes), record = problem->Scratch;
         new Span<float>(sums, 2 * tokens * BlockLanes.Rows).Clear();
-        for (int block = 0; block < blocks; block += BlockLanes<TFormat, TCodes>.HeaderBlocks, header += BlockLanes<TFormat, TCodes>.HeaderBytes)
+        for (int block = 0; block < blocks; block += BlockLanes<TFormat, TCodes>.HeaderBlocks, header += at.Bytes)
         {
-            Vector512<float> scale = BlockFloats.Halves(header), minimum = default;
+            Vector512<float> headerScale = BlockFloats.Halves(header);
+            byte* factors = header + at.FactorsAt, subScales = header + at.SubScalesAt;
             if (TFormat.HasMinimums)
-                minimum = BlockFloats.Halves(header + BlockLanes<TFormat, TCodes>.MinimumAt);
+                Correct(header, in at, record, tokens, sums + (tokens * BlockLanes.Rows));
             for (int part = 0; part < BlockLanes<TFormat, TCodes>.HeaderBlocks; part++)
             {
-                Vector512<float> partScale = scale;
+                Vector512<float> scale = headerScale;
                 if (TFormat.HasFactors)
-                    partScale *= BlockFloats.Bytes(header + BlockLanes<TFormat, TCodes>.FactorsAt + (part * BlockLanes.Rows));
+                    scale *= BlockFloats.Bytes(factors + (part * BlockLanes.Rows));
                 BlockLanes<TFormat, TCodes>.Prefetch(codes);
                 if (TCodes.IsWide)
-                    AddWide(codes, partScale, records, tokens, sums);
+                    AddWide(codes, scale, record, tokens, sums);
                 else
-                    Add(codes, partScale, header + BlockLanes<TFormat, TCodes>.SubScalesAt + (2 * part * BlockLanes.Rows), records, tokens, sums);
-                if (TFormat.HasMinimums)
-                {
-                    Vector512<float> partMinimum = minimum;
-                    if (TFormat.HasFactors)
-                        partMinimum *= BlockFloats.Bytes(header + BlockLanes<TFormat, TCodes>.MinimumFactorsAt + (part * BlockLanes.Rows));
-                    Correct(partMinimum, records, tokens, sums + (tokens * BlockLanes.Rows));
-                }
-
+                    Add(codes, scale, subScales + (2 * part * BlockLanes.Rows), record, tokens, sums);
                 codes += BlockLanes<TFormat, TCodes>.CodeBytes;
-                records += (long)tokens * BlockLanes<TFormat, TCodes>.RecordBytes;
+                record += (long)tokens * BlockLanes<TFormat, TCodes>.RecordBytes;
             }
         }
     }
@@ -92,7 +86,7 @@ internal static unsafe class BlockLanesAvx512<TFormat, TCodes>
     }
 
     /// <summary>Whole bytes would saturate: their low and high halves are multiplied apart.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private static void AddWide(byte* codes, Vector512<float> scale, byte* record, int tokens, float* sums)
     {
         Vector512<byte> low0 = Low(codes, 0), low1 = Low(codes, 1), low2 = Low(codes, 2), low3 = Low(codes, 3);
@@ -140,14 +134,24 @@ internal static unsafe class BlockLanesAvx512<TFormat, TCodes>
         Avx512F.FusedMultiplyAdd(Avx512F.ConvertToVector512Single(sum), scale * step, Vector512.Load(sums)).Store(sums);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Correct(Vector512<float> minimum, byte* record, int tokens, float* corrections)
+    /// <summary>What the minimums of the blocks of a header add.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Correct(byte* header, in BlockHeader at, byte* record, int tokens, float* corrections)
     {
-        for (int token = 0; token < tokens; token++, record += BlockLanes<TFormat, TCodes>.RecordBytes, corrections += BlockLanes.Rows)
+        Vector512<float> headerMinimum = BlockFloats.Halves(header + at.MinimumAt);
+        byte* factors = header + at.MinimumFactorsAt;
+        for (int part = 0; part < BlockLanes<TFormat, TCodes>.HeaderBlocks; part++, factors += BlockLanes.Rows)
         {
-            Vector512<float> step = Vector512.Create(*(float*)(record + BlockLanes<TFormat, TCodes>.StepAt));
-            Vector512<float> sum = Vector512.Create(*(float*)(record + BlockLanes<TFormat, TCodes>.SumAt));
-            Avx512F.FusedMultiplyAdd(minimum * step, sum, Vector512.Load(corrections)).Store(corrections);
+            Vector512<float> minimum = headerMinimum;
+            if (TFormat.HasFactors)
+                minimum *= BlockFloats.Bytes(factors);
+            for (int token = 0; token < tokens; token++, record += BlockLanes<TFormat, TCodes>.RecordBytes)
+            {
+                float* to = corrections + (token * BlockLanes.Rows);
+                Vector512<float> step = Vector512.Create(*(float*)(record + BlockLanes<TFormat, TCodes>.StepAt));
+                Vector512<float> sum = Vector512.Create(*(float*)(record + BlockLanes<TFormat, TCodes>.SumAt));
+                Avx512F.FusedMultiplyAdd(minimum * step, sum, Vector512.Load(to)).Store(to);
+            }
         }
     }
 }
