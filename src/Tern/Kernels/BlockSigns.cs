@@ -18,6 +18,8 @@ namespace Tern.Kernels;
 ///             steps   [block][token]
 ///             sums    [token][32]
 /// </code>
+/// The compiler of .NET 10 encodes a constant distance wrongly in the broadcasting load that the tables come by (as if it read 16 bytes);
+/// distances are therefore kept in registers, in <see cref="Distances"/>.
 /// A block's sum is at most 32 · 127 and stays in 16 bits; even and odd lanes are widened apart.
 /// </summary>
 internal static unsafe class BlockSigns
@@ -27,7 +29,7 @@ internal static unsafe class BlockSigns
 
     private const int Block = 32, UnitColumns = 128, UnitBlocks = 4, FileUnitBytes = 18, FileBits = 2;
     private const int UnitBytes = UnitColumns / 8 * Rows, ScaleBytes = Rows * sizeof(ushort);
-    private const int TableShorts = 16, BlockTables = 8, BlockTableBytes = BlockTables * TableShorts * sizeof(short);
+    private const int TableShorts = 16, BlockTables = 8, TableBytes = TableShorts * sizeof(short), BlockTableBytes = BlockTables * TableBytes;
     private const int TokensMax = 16;
 
     /// <summary>Tokens of a problem: their tables stay in the second-level cache.</summary>
@@ -86,19 +88,20 @@ internal static unsafe class BlockSigns
     {
         int units = problem->Columns / UnitColumns;
         byte* scales = bits + ((long)units * UnitBytes);
-        short* tables = (short*)problem->Scratch;
+        byte* tables = problem->Scratch;
+        Distances distances = Distances.Unknown();
         float* steps = (float*)(problem->Scratch + StepsAt(problem->Columns, 1));
         Vector512<float> low = default, high = default;
         for (int unit = 0; unit < units; unit++, scales += ScaleBytes)
         {
             Vector512<float> scaleLow = BlockFloats.Halves(scales), scaleHigh = BlockFloats.Halves(scales + (ScaleBytes / 2));
-            for (int part = 0; part < UnitBlocks; part++, bits += 128, tables += BlockTables * TableShorts, steps++)
+            for (int part = 0; part < UnitBlocks; part++, bits += 128, tables += BlockTableBytes, steps++)
             {
                 Sse.Prefetch0(bits + BlockLanes.AheadBytes);
                 Sse.Prefetch0(bits + BlockLanes.AheadBytes + 64);
                 Vector512<ushort> first = Vector512.LoadAligned((ushort*)bits), second = Vector512.LoadAligned((ushort*)(bits + 64));
-                Vector512<short> sum = Sum(tables, first, first >> 4, first >> 8, first >> 12)
-                    + Sum(tables + (4 * TableShorts), second, second >> 4, second >> 8, second >> 12);
+                Vector512<short> sum = Sum(tables, distances, first, first >> 4, first >> 8, first >> 12)
+                    + Sum(tables + distances.Four, distances, second, second >> 4, second >> 8, second >> 12);
                 Vector512<float> step = Vector512.Create(*steps);
                 low = Avx512F.FusedMultiplyAdd(Even(sum), scaleLow * step, low);
                 high = Avx512F.FusedMultiplyAdd(Odd(sum), scaleHigh * step, high);
@@ -113,7 +116,8 @@ internal static unsafe class BlockSigns
     {
         int units = problem->Columns / UnitColumns, tokens = problem->Tokens;
         byte* scales = bits + ((long)units * UnitBytes);
-        short* tables = (short*)problem->Scratch;
+        byte* tables = problem->Scratch;
+        Distances distances = Distances.Unknown();
         float* steps = (float*)(problem->Scratch + StepsAt(problem->Columns, tokens));
         new Span<float>(sums, tokens * Rows).Clear();
         for (int unit = 0; unit < units; unit++, scales += ScaleBytes)
@@ -125,9 +129,10 @@ internal static unsafe class BlockSigns
                 Vector512<ushort> first1 = first >> 4, first2 = first >> 8, first3 = first >> 12;
                 Vector512<ushort> second1 = second >> 4, second2 = second >> 8, second3 = second >> 12;
                 float* to = sums;
-                for (int token = 0; token < tokens; token++, tables += BlockTables * TableShorts, steps++, to += Rows)
+                for (int token = 0; token < tokens; token++, tables += BlockTableBytes, steps++, to += Rows)
                 {
-                    Vector512<short> sum = Sum(tables, first, first1, first2, first3) + Sum(tables + (4 * TableShorts), second, second1, second2, second3);
+                    Vector512<short> sum = Sum(tables, distances, first, first1, first2, first3)
+                        + Sum(tables + distances.Four, distances, second, second1, second2, second3);
                     Vector512<float> step = Vector512.Create(*steps);
                     Avx512F.FusedMultiplyAdd(Even(sum), scaleLow * step, Vector512.Load(to)).Store(to);
                     Avx512F.FusedMultiplyAdd(Odd(sum), scaleHigh * step, Vector512.Load(to + 16)).Store(to + 16);
@@ -138,12 +143,28 @@ internal static unsafe class BlockSigns
 
     /// <summary>The sums of 32 rows over 16 columns. VPERMW has 32 entries: a table stands in both halves, whatever the fifth bit is.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<short> Sum(short* tables, Vector512<ushort> index0, Vector512<ushort> index1, Vector512<ushort> index2, Vector512<ushort> index3) =>
-        (Find(tables, index0) + Find(tables + TableShorts, index1)) + (Find(tables + (2 * TableShorts), index2) + Find(tables + (3 * TableShorts), index3));
+    private static Vector512<short> Sum(
+        byte* tables, Distances distances, Vector512<ushort> index0, Vector512<ushort> index1, Vector512<ushort> index2, Vector512<ushort> index3) =>
+        (Find(tables, index0) + Find(tables + distances.One, index1)) + (Find(tables + distances.Two, index2) + Find(tables + distances.Three, index3));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<short> Find(short* table, Vector512<ushort> index) =>
+    private static Vector512<short> Find(byte* table, Vector512<ushort> index) =>
         Avx512BW.PermuteVar32x16(Avx512F.BroadcastVector256ToVector512((ulong*)table).AsInt16(), index.AsInt16());
+
+    /// <summary>Bytes from a table to the following ones.</summary>
+    private readonly struct Distances
+    {
+        public readonly nint One, Two, Three, Four;
+
+        private Distances(nint one) => (One, Two, Three, Four) = (one, 2 * one, 3 * one, 4 * one);
+
+        /// <summary>The distances, as values that the compiler does not know.</summary>
+        public static Distances Unknown()
+        {
+            nint one = TableBytes;
+            return new Distances(Volatile.Read(ref one));
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Even(Vector512<short> sums) =>
