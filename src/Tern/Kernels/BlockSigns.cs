@@ -16,7 +16,7 @@ namespace Tern.Kernels;
 ///
 ///   scratch   tables  [block][token][8][16] int16: entry e of table i is Σ over j in 0 … 3 of (bit j of e ? a : -a), a of column 4i + j
 ///             steps   [block][token]
-///             sums    [token][32]
+///             sums    [group of 32 rows][token][32]
 /// </code>
 /// The compiler of .NET 10 encodes a constant distance wrongly in the broadcasting load that the tables come by (as if it read 16 bytes);
 /// distances are therefore kept in registers, in <see cref="Distances"/>.
@@ -32,11 +32,14 @@ internal static unsafe class BlockSigns
     private const int TableShorts = 16, BlockTables = 8, TableBytes = TableShorts * sizeof(short), BlockTableBytes = BlockTables * TableBytes;
     private const int TokensMax = 16;
 
+    /// <summary>Rows that run through a unit's tables one after another: their sums stay in the first-level cache beside the tables.</summary>
+    private const int RowsTogether = 8 * Rows;
+
     /// <summary>Tokens of a problem: their tables stay in the second-level cache.</summary>
     public static int TileTokens(int tokens) => BlockLanes.EvenTiles(tokens, TokensMax);
 
     public static long ScratchBytes(int columns, int tokens) =>
-        StepsAt(columns, tokens) + StepsBytes(columns, tokens) + ((long)tokens * Rows * sizeof(float));
+        StepsAt(columns, tokens) + StepsBytes(columns, tokens) + ((long)tokens * RowsTogether * sizeof(float));
 
     private static long StepsAt(int columns, int tokens) => columns / Block * (long)tokens * BlockTableBytes;
 
@@ -68,19 +71,26 @@ internal static unsafe class BlockSigns
     /// <summary>Rows from <paramref name="start"/>, a multiple of 32.</summary>
     public static void Run(MatMulProblem* problem, int start, int end)
     {
-        int tokens = problem->Tokens;
+        int tokens = problem->Tokens, together = tokens == 1 ? Rows : RowsTogether;
         float* sums = (float*)(problem->Scratch + StepsAt(problem->Columns, tokens) + StepsBytes(problem->Columns, tokens));
-        for (int row = start; row < end; row += Rows)
+        long groupBytes = GroupBytes(problem->Columns);
+        for (int row = start; row < end; row += together)
         {
-            byte* group = problem->Weights + (row / Rows * GroupBytes(problem->Columns));
+            int rows = Math.Min(together, end - row);
+            byte* group = problem->Weights + (row / Rows * groupBytes);
             if (tokens == 1)
                 OneToken(problem, group, sums);
             else
-                Tokens(problem, group, sums);
+                Tokens(problem, group, (rows + Rows - 1) / Rows, sums);
 
-            int rows = Math.Min(Rows, end - row);
-            for (int token = 0; token < tokens; token++)
-                new ReadOnlySpan<float>(sums + (token * Rows), rows).CopyTo(new Span<float>(problem->Output + (token * problem->OutputStride) + row, rows));
+            for (int done = 0; done < rows; done += Rows)
+            {
+                int count = Math.Min(Rows, rows - done);
+                for (int token = 0; token < tokens; token++, sums += Rows)
+                    new ReadOnlySpan<float>(sums, count).CopyTo(new Span<float>(problem->Output + (token * problem->OutputStride) + row + done, count));
+            }
+
+            sums -= (rows + Rows - 1) / Rows * tokens * Rows;
         }
     }
 
@@ -112,31 +122,40 @@ internal static unsafe class BlockSigns
         high.Store(sums + 16);
     }
 
-    private static void Tokens(MatMulProblem* problem, byte* bits, float* sums)
+    /// <summary>Several groups unit by unit, so that a unit's tables are read from the first-level cache by all but the first.</summary>
+    private static void Tokens(MatMulProblem* problem, byte* weights, int groups, float* sums)
     {
         int units = problem->Columns / UnitColumns, tokens = problem->Tokens;
-        byte* scales = bits + ((long)units * UnitBytes);
+        long groupBytes = GroupBytes(problem->Columns);
         byte* tables = problem->Scratch;
-        Distances distances = Distances.Unknown();
         float* steps = (float*)(problem->Scratch + StepsAt(problem->Columns, tokens));
-        new Span<float>(sums, tokens * Rows).Clear();
-        for (int unit = 0; unit < units; unit++, scales += ScaleBytes)
+        new Span<float>(sums, groups * tokens * Rows).Clear();
+        for (int unit = 0; unit < units; unit++, tables += UnitBlocks * tokens * BlockTableBytes, steps += UnitBlocks * tokens)
         {
-            Vector512<float> scaleLow = BlockFloats.Halves(scales), scaleHigh = BlockFloats.Halves(scales + (ScaleBytes / 2));
-            for (int part = 0; part < UnitBlocks; part++, bits += 128)
+            byte* bits = weights + ((long)unit * UnitBytes), scales = weights + ((long)units * UnitBytes) + ((long)unit * ScaleBytes);
+            for (int group = 0; group < groups; group++, bits += groupBytes, scales += groupBytes)
+                Unit(bits, scales, tables, steps, tokens, sums + (group * tokens * Rows));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Unit(byte* bits, byte* scales, byte* tables, float* steps, int tokens, float* sums)
+    {
+        Distances distances = Distances.Unknown();
+        Vector512<float> scaleLow = BlockFloats.Halves(scales), scaleHigh = BlockFloats.Halves(scales + (ScaleBytes / 2));
+        for (int part = 0; part < UnitBlocks; part++, bits += 128)
+        {
+            Vector512<ushort> first = Vector512.LoadAligned((ushort*)bits), second = Vector512.LoadAligned((ushort*)(bits + 64));
+            Vector512<ushort> first1 = first >> 4, first2 = first >> 8, first3 = first >> 12;
+            Vector512<ushort> second1 = second >> 4, second2 = second >> 8, second3 = second >> 12;
+            float* to = sums;
+            for (int token = 0; token < tokens; token++, tables += BlockTableBytes, steps++, to += Rows)
             {
-                Vector512<ushort> first = Vector512.LoadAligned((ushort*)bits), second = Vector512.LoadAligned((ushort*)(bits + 64));
-                Vector512<ushort> first1 = first >> 4, first2 = first >> 8, first3 = first >> 12;
-                Vector512<ushort> second1 = second >> 4, second2 = second >> 8, second3 = second >> 12;
-                float* to = sums;
-                for (int token = 0; token < tokens; token++, tables += BlockTableBytes, steps++, to += Rows)
-                {
-                    Vector512<short> sum = Sum(tables, distances, first, first1, first2, first3)
-                        + Sum(tables + distances.Four, distances, second, second1, second2, second3);
-                    Vector512<float> step = Vector512.Create(*steps);
-                    Avx512F.FusedMultiplyAdd(Even(sum), scaleLow * step, Vector512.Load(to)).Store(to);
-                    Avx512F.FusedMultiplyAdd(Odd(sum), scaleHigh * step, Vector512.Load(to + 16)).Store(to + 16);
-                }
+                Vector512<short> sum = Sum(tables, distances, first, first1, first2, first3)
+                    + Sum(tables + distances.Four, distances, second, second1, second2, second3);
+                Vector512<float> step = Vector512.Create(*steps);
+                Avx512F.FusedMultiplyAdd(Even(sum), scaleLow * step, Vector512.Load(to)).Store(to);
+                Avx512F.FusedMultiplyAdd(Odd(sum), scaleHigh * step, Vector512.Load(to + 16)).Store(to + 16);
             }
         }
     }
