@@ -9,18 +9,18 @@ namespace Tern.Kernels;
 ///   Q6_K  unit of 256 columns  [ 128 B | 64 B | 16 sub-scales | d ]   parts 0 … 7
 /// </code>
 /// <para>The definition of y = w · x for every block type, which every instruction set follows bit for bit. For 32-column block b, with
-/// weights w, activation codes a and a[b] the value of one activation step:</para>
+/// weights w, activation codes a and step(b) the value of one activation code:</para>
 /// <code>
-///   L[j]      = Σ of w·a over columns 4j … 4j+3, times the sub-scale of their 16 columns where the type has one   exact, j in 0..7
-///   s         = d_w(b) · a[b]                             one float product; d_w = d · (float)factor, another, where the type has factors
-///   lane      = 8 (b mod 2) + j
-///   acc[lane] = fma((float)L[j], s, acc[lane])            sixteen float lanes
-///   corr      = fma(m_w(b) · a[b], (float)Σa(b), corr)    only types with minimums
+///   sum  = Σ of w·a over the 32 columns                                            exact
+///          with sub-scales: Σ over both halves of 16 columns of subScale · Σ w·a
+///   acc  = fma(d_w(b) · step(b), (float)sum, acc)             one float product; d_w = d · (float)factor, another, where the type has factors
+///   corr = fma(m_w(b) · step(b), (float)Σa(b), corr)          only types with minimums
 ///
-///   y = acc folded 16 → 8 → 4 → 2 → 1 (lane i += lane i + half) + corr
+///   y = acc + corr, both from 0 through the blocks in the order of their columns
 /// </code>
-/// Nothing here can overflow: |a| ≤ 127, so |L| ≤ 4 · 128 · 127 and, with a sub-scale, ≤ 4 · 32 · 127 · 128 &lt; 2^24, which floats hold exactly.
-/// The method of 8-bit activations in blocks of 32 is that of llama.cpp's Q8_0 partner; the order of the sums is Tern's own.
+/// Nothing here can overflow or round before the product: |a| ≤ 127, so |sum| ≤ 32 · 128 · 127 and, with sub-scales,
+/// ≤ 32 · 32 · 127 · 128 &lt; 2^24, which floats hold exactly. The method of 8-bit activations in blocks of 32 is that of llama.cpp's Q8_0
+/// partner; the order of the sums is Tern's own.
 /// </summary>
 internal unsafe interface IBlockFormat
 {
@@ -33,7 +33,7 @@ internal unsafe interface IBlockFormat
     /// <summary>Unpacked codes are weight + Bias.</summary>
     static abstract int Bias { get; }
 
-    /// <summary>Codes are signed bytes of the full range (Bias is 0); otherwise they are at most 63.</summary>
+    /// <summary>Unpacked codes are signed bytes of the full range (Bias is 0); otherwise they are at most 63.</summary>
     static abstract bool IsSigned { get; }
 
     /// <summary>All parts of a unit have the same fp16 scale (times their factors).</summary>
@@ -63,12 +63,6 @@ internal unsafe interface IBlockFormat
     /// <summary>The sub-scale of 16 columns; 1 without <see cref="HasSubScales"/>.</summary>
     static abstract int SubScale(byte* unit, int sixteen);
 
-    /// <summary>Unpacks a unit with 128-bit vectors, in the arrangement of <see cref="BlockTile"/>.</summary>
-    static abstract void Unpack128(byte* unit, byte* codes, short* subScales);
-
-    /// <summary>The same with AVX2.</summary>
-    static abstract void Unpack256(byte* unit, byte* codes, short* subScales);
-
-    /// <summary>The same with AVX-512 F, BW, DQ and VL.</summary>
-    static abstract void Unpack512(byte* unit, byte* codes, short* subScales);
+    /// <summary>Unpacks a unit: code i of pair p of 32-column blocks to codes[p · pairStride + i], i in 0 … 63.</summary>
+    static abstract void Unpack(byte* unit, byte* codes, int pairStride);
 }

@@ -5,48 +5,80 @@ namespace Tern.Kernels;
 
 /// <summary>
 /// The kernel rows of the block types with int8 activations in blocks of 32: one line for each type, one row for each instruction set.
-/// A new format is its <see cref="IBlockFormat"/> and a line here.
+/// A new format is its <see cref="IBlockFormat"/>, how its codes are packed, and a line here.
 /// </summary>
 internal static unsafe class BlockKernels
 {
     /// <summary>The rows in order of preference for each type.</summary>
     public static IEnumerable<KernelRow> Rows { get; } =
     [
-        .. Of<Q1_0Blocks>(TensorType.Q1_0),
-        .. Of<Q2_0Blocks>(TensorType.Q2_0),
-        .. Of<Q2_0G128Blocks>(TensorType.Q2_0_G128),
-        .. Of<Q8_0Blocks>(TensorType.Q8_0),
-        .. Of<Q4_0Blocks>(TensorType.Q4_0),
-        .. Of<Q4_1Blocks>(TensorType.Q4_1),
-        .. Of<Q5_0Blocks>(TensorType.Q5_0),
-        .. Of<Q4_KBlocks>(TensorType.Q4_K),
-        .. Of<Q6_KBlocks>(TensorType.Q6_K),
+        Signs(),
+        .. Of<Q1_0Blocks, BitCodes>(TensorType.Q1_0),
+        .. Of<Q2_0Blocks, CrumbCodes>(TensorType.Q2_0),
+        .. Of<Q2_0G128Blocks, CrumbCodes>(TensorType.Q2_0_G128),
+        .. Of<Q8_0Blocks, ByteCodes>(TensorType.Q8_0),
+        .. Of<Q4_0Blocks, NibbleCodes>(TensorType.Q4_0),
+        .. Of<Q4_1Blocks, NibbleCodes>(TensorType.Q4_1),
+        .. Of<Q5_0Blocks, FifthCodes>(TensorType.Q5_0),
+        .. Of<Q4_KBlocks, NibbleCodes>(TensorType.Q4_K),
+        .. Of<Q6_KBlocks, SixthCodes>(TensorType.Q6_K),
     ];
 
-    private static KernelRow[] Of<TFormat>(TensorType type)
-        where TFormat : struct, IBlockFormat
+    private static KernelRow Signs() => new()
     {
-        WeightLayout layout = WeightLayout.Of(type);
-        KernelRow avxVnni = Row("avx-vnni", Isa.AvxVnni | Isa.Avx2, &BlockMatMul<TFormat, BlockAvx2<BlockDotAvxVnni>>.Run);
-        KernelRow avx2 = Row("avx2", Isa.Avx2, &BlockMatMul<TFormat, BlockAvx2<BlockDotAvx2>>.Run);
-        return
-        [
-            Row("avx512", Isa.Avx512, &BlockMatMul<TFormat, BlockAvx512>.Run),
+        Name = "q1_0-avx512",
+        Needs = Isa.Avx512 | Isa.Avx2,
+        Layout = WeightLayout.Packed("Q1_0 in 32 rows", TensorType.Q1_0, BlockSigns.Pack),
+        Form = ActivationForm.Int8PerBlock,
+        Run = &BlockSigns.Run,
+        RowMultiple = BlockSigns.Rows,
+        ScratchBytes = &BlockSigns.ScratchBytes,
+        Prepare = &BlockSigns.Prepare,
+        TileTokens = &BlockSigns.TileTokens,
+    };
 
-            // VPMADDWD multiplies by sub-scales on its way; after VPDPBUSD they cost a slow 32-bit product.
-            .. TFormat.HasSubScales ? (KernelRow[])[avx2, avxVnni] : [avxVnni, avx2],
-            Row("arm", Isa.AdvSimd | Isa.Dp, &BlockMatMul<TFormat, Block128<BlockDotArm>>.Run),
-            Row("neon", Isa.AdvSimd, &BlockMatMul<TFormat, Block128<BlockDotNeon>>.Run),
+    private static IEnumerable<KernelRow> Of<TFormat, TCodes>(TensorType type)
+        where TFormat : struct, IBlockFormat
+        where TCodes : struct, IBlockCodes
+    {
+        WeightLayout file = WeightLayout.Of(type);
+        WeightLayout packed = WeightLayout.Packed($"{type.Name} in {BlockLanes.Rows} rows", type, BlockLanes<TFormat, TCodes>.Pack);
+        KernelRow avx512 = Packed(
+            "avx512", Isa.Avx512 | Isa.Avx2, &BlockLanesAvx512<TFormat, TCodes>.Run, &BlockLanes<TFormat, TCodes>.Prepare<BlockOffsets16>);
+        KernelRow avxVnni = Packed(
+            "avx-vnni", Isa.AvxVnni | Isa.Avx2, &BlockLanesAvx2<TFormat, TCodes, BlockDotAvxVnni>.Run, &BlockLanes<TFormat, TCodes>.Prepare<BlockOffsets32>);
+        KernelRow avx2 = Packed(
+            "avx2", Isa.Avx2, &BlockLanesAvx2<TFormat, TCodes, BlockDotAvx2>.Run, &BlockLanes<TFormat, TCodes>.Prepare<BlockOffsets16>);
+        IEnumerable<KernelRow> rows =
+        [
+            // Whole bytes saturate VPMADDUBSW and have to be taken apart, which VPDPBUSD does without.
+            .. TCodes.IsWide ? (KernelRow[])[avxVnni, avx512, avx2] : [avx512, avxVnni, avx2],
+            Row("arm", Isa.AdvSimd | Isa.Dp, &BlockMatMul<TFormat, BlockDotArm>.Run),
+            Row("neon", Isa.AdvSimd, &BlockMatMul<TFormat, BlockDotNeon>.Run),
             Row("scalar", Isa.None, &BlockScalar<TFormat>.Run),
         ];
+        return type == TensorType.Q1_0 ? rows.Where(row => row != avx512) : rows;
 
         KernelRow Row(string isa, Isa needs, delegate*<MatMulProblem*, int, int, void> run) => new()
         {
             Name = $"{type.Name.ToLowerInvariant()}-{isa}",
             Needs = needs,
-            Layout = layout,
+            Layout = file,
             Form = ActivationForm.Int8PerBlock,
             Run = run,
+        };
+
+        KernelRow Packed(string isa, Isa needs, delegate*<MatMulProblem*, int, int, void> run, delegate*<MatMulProblem*, void> prepare) => new()
+        {
+            Name = $"{type.Name.ToLowerInvariant()}-{isa}",
+            Needs = needs,
+            Layout = packed,
+            Form = ActivationForm.Int8PerBlock,
+            Run = run,
+            RowMultiple = BlockLanes.Rows,
+            ScratchBytes = &BlockLanes<TFormat, TCodes>.ScratchBytes,
+            Prepare = prepare,
+            TileTokens = &BlockLanes.TileTokens,
         };
     }
 }

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Tern.Kernels;
 
@@ -34,13 +33,7 @@ internal readonly unsafe struct Q2_0Blocks : IBlockFormat
     public static int SubScale(byte* unit, int sixteen) => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* unit, byte* codes, short* subScales) => BlockCrumbs.Unpack128(unit + BlockCrumbs.Codes, codes);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* unit, byte* codes, short* subScales) => BlockCrumbs.Unpack256(unit + BlockCrumbs.Codes, codes);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* unit, byte* codes, short* subScales) => BlockCrumbs.Unpack512(unit + BlockCrumbs.Codes, codes);
+    public static void Unpack(byte* unit, byte* codes, int pairStride) => BlockCrumbs.Unpack(unit + BlockCrumbs.Codes, codes);
 }
 
 /// <summary>Q2_0 in groups of 128 for the matmul: units of one storage block, [ d | 32 bytes of 2-bit codes ], code = weight + 1.</summary>
@@ -73,24 +66,10 @@ internal readonly unsafe struct Q2_0G128Blocks : IBlockFormat
     public static int SubScale(byte* unit, int sixteen) => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* unit, byte* codes, short* subScales)
+    public static void Unpack(byte* unit, byte* codes, int pairStride)
     {
-        BlockCrumbs.Unpack128(unit + BlockCrumbs.Codes, codes);
-        BlockCrumbs.Unpack128(unit + BlockCrumbs.Codes + BlockCrumbs.PairBytes, codes + BlockTile.PairCodes);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* unit, byte* codes, short* subScales)
-    {
-        BlockCrumbs.Unpack256(unit + BlockCrumbs.Codes, codes);
-        BlockCrumbs.Unpack256(unit + BlockCrumbs.Codes + BlockCrumbs.PairBytes, codes + BlockTile.PairCodes);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* unit, byte* codes, short* subScales)
-    {
-        BlockCrumbs.Unpack512(unit + BlockCrumbs.Codes, codes);
-        BlockCrumbs.Unpack512(unit + BlockCrumbs.Codes + BlockCrumbs.PairBytes, codes + BlockTile.PairCodes);
+        BlockCrumbs.Unpack(unit + BlockCrumbs.Codes, codes);
+        BlockCrumbs.Unpack(unit + BlockCrumbs.Codes + BlockCrumbs.PairBytes, codes + pairStride);
     }
 }
 
@@ -116,7 +95,7 @@ internal static unsafe class BlockCrumbs
     public static int Weight(byte* unit, int column) => ((unit[Codes + (column / 4)] >> (column % 4 * 2)) & 3) - 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* crumbs, byte* codes)
+    public static void Unpack(byte* crumbs, byte* codes)
     {
         (Vector128<ushort> low, Vector128<ushort> high) = Vector128.Widen(Vector128.Load(crumbs));
         (Vector128<uint> first, Vector128<uint> second) = Vector128.Widen(low);
@@ -131,36 +110,5 @@ internal static unsafe class BlockCrumbs
             bytes |= bytes << 12;
             return ((bytes | (bytes << 6)) & Vector128.Create(Mask)).AsByte();
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* crumbs, byte* codes)
-    {
-        Spread(Avx2.ConvertToVector256Int32(crumbs)).Store(codes);
-        Spread(Avx2.ConvertToVector256Int32(crumbs + 8)).Store(codes + 32);
-
-        static Vector256<byte> Spread(Vector256<int> bytes)
-        {
-            bytes |= bytes << 12;
-            return ((bytes | (bytes << 6)) & Vector256.Create((int)Mask)).AsByte();
-        }
-    }
-
-    /// <summary>With VBMI, VPMULTISHIFTQB takes all eight codes of two bytes from a 64-bit lane at once.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* crumbs, byte* codes)
-    {
-        Vector128<byte> packed = Vector128.Load(crumbs);
-        if (Avx512Vbmi.IsSupported)
-        {
-            Vector512<byte> from = Vector512.Create(0x0E0C_0A08_0604_0200ul).AsByte();
-            Vector512<byte> shifted = Avx512Vbmi.MultiShift(from, Avx512F.ConvertToVector512UInt64(packed.AsUInt16()));
-            (shifted & Vector512.Create((byte)3)).Store(codes);
-            return;
-        }
-
-        Vector512<int> bytes = Avx512F.ConvertToVector512Int32(packed);
-        bytes |= bytes << 12;
-        ((bytes | (bytes << 6)) & Vector512.Create((int)Mask)).AsByte().Store(codes);
     }
 }

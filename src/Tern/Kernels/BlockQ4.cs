@@ -35,17 +35,11 @@ internal readonly unsafe struct Q4_0Blocks : IBlockFormat
     public static int SubScale(byte* unit, int sixteen) => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* unit, byte* codes, short* subScales)
+    public static void Unpack(byte* unit, byte* codes, int pairStride)
     {
         BlockNibbles.Unpack(unit + Codes, codes);
         BlockNibbles.Unpack(unit + BlockBytes + Codes, codes + 32);
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* unit, byte* codes, short* subScales) => Unpack128(unit, codes, subScales);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* unit, byte* codes, short* subScales) => Unpack128(unit, codes, subScales);
 }
 
 /// <summary>Q4_1 for the matmul: units of two storage blocks, [ d | m | 16 bytes of nibbles ] twice, code = weight.</summary>
@@ -80,17 +74,11 @@ internal readonly unsafe struct Q4_1Blocks : IBlockFormat
     public static int SubScale(byte* unit, int sixteen) => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* unit, byte* codes, short* subScales)
+    public static void Unpack(byte* unit, byte* codes, int pairStride)
     {
         BlockNibbles.Unpack(unit + Codes, codes);
         BlockNibbles.Unpack(unit + BlockBytes + Codes, codes + 32);
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* unit, byte* codes, short* subScales) => Unpack128(unit, codes, subScales);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* unit, byte* codes, short* subScales) => Unpack128(unit, codes, subScales);
 }
 
 /// <summary>Sixteen bytes of two nibbles: the low ones are columns 0..15, the high ones columns 16..31.</summary>

@@ -40,9 +40,9 @@ internal readonly unsafe struct Q4_KBlocks : IBlockFormat
     public static int SubScale(byte* unit, int sixteen) => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* unit, byte* codes, short* subScales)
+    public static void Unpack(byte* unit, byte* codes, int pairStride)
     {
-        for (int chunk = 0; chunk < 4; chunk++, codes += BlockTile.PairCodes)
+        for (int chunk = 0; chunk < 4; chunk++, codes += pairStride)
         {
             for (int i = 0; i < ChunkBytes; i += 16)
             {
@@ -52,18 +52,4 @@ internal readonly unsafe struct Q4_KBlocks : IBlockFormat
             }
         }
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* unit, byte* codes, short* subScales)
-    {
-        for (int chunk = 0; chunk < 4; chunk++, codes += BlockTile.PairCodes)
-        {
-            Vector256<byte> both = Vector256.Load(unit + Chunks + (chunk * ChunkBytes));
-            (both & Vector256.Create((byte)15)).Store(codes);
-            (both >> 4).Store(codes + 32);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* unit, byte* codes, short* subScales) => Unpack256(unit, codes, subScales);
 }

@@ -40,17 +40,11 @@ internal readonly unsafe struct Q5_0Blocks : IBlockFormat
     public static int SubScale(byte* unit, int sixteen) => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* unit, byte* codes, short* subScales)
+    public static void Unpack(byte* unit, byte* codes, int pairStride)
     {
         Unpack(unit, codes);
         Unpack(unit + BlockBytes, codes + 32);
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* unit, byte* codes, short* subScales) => Unpack128(unit, codes, subScales);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* unit, byte* codes, short* subScales) => Unpack128(unit, codes, subScales);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Unpack(byte* block, byte* codes)

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Tern.Kernels;
 
@@ -51,7 +50,7 @@ internal readonly unsafe struct Q6_KBlocks : IBlockFormat
     public static int SubScale(byte* unit, int sixteen) => (sbyte)unit[Subs + sixteen];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* unit, byte* codes, short* subScales)
+    public static void Unpack(byte* unit, byte* codes, int pairStride)
     {
         for (int half = 0; half < 2; half++)
         {
@@ -60,66 +59,12 @@ internal readonly unsafe struct Q6_KBlocks : IBlockFormat
                 Vector128<byte> a = Vector128.Load(unit + (half * LowBytes) + i), b = Vector128.Load(unit + (half * LowBytes) + 32 + i);
                 Vector128<byte> h = Vector128.Load(unit + High + (half * HighBytes) + i);
                 Vector128<byte> low = Vector128.Create(LowMask), high = Vector128.Create(HighMask);
-                byte* pair = codes + (2 * half * BlockTile.PairCodes) + i;
+                byte* pair = codes + (2 * half * pairStride) + i;
                 ((a & low) | ((h << 4) & high)).Store(pair);
                 ((b & low) | ((h << 2) & high)).Store(pair + 32);
-                ((a >> 4) | (h & high)).Store(pair + BlockTile.PairCodes);
-                ((b >> 4) | ((h >> 2) & high)).Store(pair + BlockTile.PairCodes + 32);
+                ((a >> 4) | (h & high)).Store(pair + pairStride);
+                ((b >> 4) | ((h >> 2) & high)).Store(pair + pairStride + 32);
             }
-        }
-
-        for (int sixteen = 0; sixteen < 16; sixteen++)
-            Vector128.Create((short)SubScale(unit, sixteen)).Store(subScales + (sixteen / 4 * BlockTile.PairSubScales) + (sixteen % 4 * 8));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* unit, byte* codes, short* subScales)
-    {
-        Vector256<byte> low = Vector256.Create(LowMask), high = Vector256.Create(HighMask);
-        for (int half = 0; half < 2; half++, codes += 2 * BlockTile.PairCodes)
-        {
-            Vector256<byte> a = Vector256.Load(unit + (half * LowBytes)), b = Vector256.Load(unit + (half * LowBytes) + 32);
-            Vector256<ushort> h = Vector256.Load(unit + High + (half * HighBytes)).AsUInt16();
-            ((a & low) | ((h << 4).AsByte() & high)).Store(codes);
-            ((b & low) | ((h << 2).AsByte() & high)).Store(codes + 32);
-            (((a.AsUInt16() >> 4).AsByte() & low) | (h.AsByte() & high)).Store(codes + BlockTile.PairCodes);
-            (((b.AsUInt16() >> 4).AsByte() & low) | ((h >> 2).AsByte() & high)).Store(codes + BlockTile.PairCodes + 32);
-        }
-
-        SpreadSubScales(unit, subScales);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* unit, byte* codes, short* subScales)
-    {
-        Vector512<byte> low = Vector512.Create(LowMask), high = Vector512.Create(HighMask);
-        for (int half = 0; half < 2; half++, codes += 2 * BlockTile.PairCodes)
-        {
-            Vector512<byte> ab = Vector512.Load(unit + (half * LowBytes));
-            Vector256<ushort> h = Vector256.Load(unit + High + (half * HighBytes)).AsUInt16();
-            Vector512<ushort> hh = Vector512.Create(h, h >> 2);
-            ((ab & low) | ((hh << 4).AsByte() & high)).Store(codes);
-            (((ab.AsUInt16() >> 4).AsByte() & low) | (hh.AsByte() & high)).Store(codes + BlockTile.PairCodes);
-        }
-
-        SpreadSubScales(unit, subScales);
-    }
-
-    /// <summary>
-    /// Eight copies of each sub-scale as 16 bits. Even sub-scales go to the lower lane and odd ones to the upper, so that one shuffle
-    /// within lanes spreads the two of a part.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void SpreadSubScales(byte* unit, short* subScales)
-    {
-        Vector128<byte> evenThenOdd = Ssse3.Shuffle(
-            Vector128.Load(unit + Subs), Vector128.Create((byte)0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
-        Vector256<byte> words = Avx2.ConvertToVector256Int16(evenThenOdd.AsSByte()).AsByte();
-        Vector256<byte> first = Vector256.Create((ushort)0x0100).AsByte();
-        for (int part = 0; part < 8; part++)
-        {
-            Vector256<short> spread = Avx2.Shuffle(words, first + Vector256.Create((byte)(2 * part))).AsInt16();
-            spread.Store(subScales + (part / 2 * BlockTile.PairSubScales) + (part % 2 * 16));
         }
     }
 }

@@ -35,21 +35,11 @@ internal readonly unsafe struct Q8_0Blocks : IBlockFormat
     public static int SubScale(byte* unit, int sixteen) => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack128(byte* unit, byte* codes, short* subScales)
+    public static void Unpack(byte* unit, byte* codes, int pairStride)
     {
         Vector128.Load(unit + Codes).Store(codes);
         Vector128.Load(unit + Codes + 16).Store(codes + 16);
         Vector128.Load(unit + BlockBytes + Codes).Store(codes + 32);
         Vector128.Load(unit + BlockBytes + Codes + 16).Store(codes + 48);
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack256(byte* unit, byte* codes, short* subScales)
-    {
-        Vector256.Load(unit + Codes).Store(codes);
-        Vector256.Load(unit + BlockBytes + Codes).Store(codes + 32);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Unpack512(byte* unit, byte* codes, short* subScales) => Unpack256(unit, codes, subScales);
 }

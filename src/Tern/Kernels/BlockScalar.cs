@@ -6,11 +6,10 @@ namespace Tern.Kernels;
 internal static unsafe class BlockScalar<TFormat>
     where TFormat : struct, IBlockFormat
 {
-    private const int Block = 32, Lanes = 16;
+    private const int Block = 32, Half = 16;
 
     public static void Run(MatMulProblem* problem, int start, int end)
     {
-        float* lanes = stackalloc float[Lanes];
         for (int row = start; row < end; row++)
         {
             byte* weights = problem->Weights + (row * problem->RowBytes);
@@ -21,32 +20,29 @@ internal static unsafe class BlockScalar<TFormat>
                     problem->Codes + ((long)token * problem->CodeStride),
                     problem->Scales + ((long)token * problem->BlockStride),
                     problem->Sums + ((long)token * problem->BlockStride),
-                    problem->Columns / Block,
-                    lanes);
+                    problem->Columns / Block);
             }
         }
     }
 
-    private static float Dot(byte* weights, sbyte* codes, float* steps, int* sums, int blocks, float* lanes)
+    private static float Dot(byte* weights, sbyte* codes, float* steps, int* sums, int blocks)
     {
-        new Span<float>(lanes, Lanes).Clear();
-        float correction = 0;
+        float total = 0, correction = 0;
         for (int block = 0; block < blocks; block++, codes += Block)
         {
             byte* unit = weights + ((long)(block * Block / TFormat.UnitColumns) * TFormat.UnitBytes);
             int part = block % (TFormat.UnitColumns / Block);
-            float scale = Halves.ToSingle(TFormat.Scale(unit, part)) * TFormat.Factor(unit, part) * steps[block];
-            for (int j = 0; j < 8; j++)
+            int sum = 0;
+            for (int half = 0; half < 2; half++)
             {
-                int sum = 0;
-                for (int i = 4 * j; i < (4 * j) + 4; i++)
-                    sum += TFormat.Weight(unit, (part * Block) + i) * codes[i];
-
-                sum *= TFormat.SubScale(unit, (2 * part) + (j / 4));
-                int lane = (block % 2 * 8) + j;
-                lanes[lane] = MathF.FusedMultiplyAdd(sum, scale, lanes[lane]);
+                int products = 0;
+                for (int i = half * Half; i < (half + 1) * Half; i++)
+                    products += TFormat.Weight(unit, (part * Block) + i) * codes[i];
+                sum += products * TFormat.SubScale(unit, (2 * part) + half);
             }
 
+            float scale = Halves.ToSingle(TFormat.Scale(unit, part)) * TFormat.Factor(unit, part) * steps[block];
+            total = MathF.FusedMultiplyAdd(scale, sum, total);
             if (TFormat.HasMinimums)
             {
                 (ushort bits, int factor) = TFormat.Minimum(unit, part);
@@ -54,9 +50,6 @@ internal static unsafe class BlockScalar<TFormat>
             }
         }
 
-        for (int half = Lanes / 2; half > 0; half /= 2)
-            for (int lane = 0; lane < half; lane++)
-                lanes[lane] += lanes[lane + half];
-        return TFormat.HasMinimums ? lanes[0] + correction : lanes[0];
+        return TFormat.HasMinimums ? total + correction : total;
     }
 }
