@@ -34,7 +34,7 @@ internal static unsafe class BlockKernels
         RowMultiple = BlockSigns.Rows,
         ScratchBytes = &BlockSigns.ScratchBytes,
         Prepare = &BlockSigns.Prepare,
-        TileTokens = &BlockSigns.TileTokens,
+        Split = &BlockSigns.Split,
     };
 
     private static IEnumerable<KernelRow> Of<TFormat, TCodes>(TensorType type)
@@ -78,7 +78,7 @@ internal static unsafe class BlockKernels
             RowMultiple = BlockLanes.Rows,
             ScratchBytes = &BlockLanes<TFormat, TCodes>.ScratchBytes,
             Prepare = prepare,
-            TileTokens = &BlockLanes.TileTokens,
+            Split = &BlockLanes.Split,
         };
     }
 }

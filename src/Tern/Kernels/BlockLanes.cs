@@ -21,13 +21,14 @@ internal static class BlockLanes
     public const int CacheLine = 64;
 
     /// <summary>Tokens of a problem: their codes, spread out, stay in the second-level cache.</summary>
-    public static int TileTokens(int tokens) => EvenTiles(tokens, 64);
+    public static MatMulSplit Split(in MatMulShape shape) => EvenTiles(in shape, 64, Rows);
 
-    /// <summary>The size of tiles of at most <paramref name="most"/> that are as large as each other.</summary>
-    public static int EvenTiles(int tokens, int most)
+    /// <summary>Tiles of at most <paramref name="most"/> tokens that are as large as each other.</summary>
+    public static MatMulSplit EvenTiles(in MatMulShape shape, int most, int rowMultiple)
     {
-        int tiles = (tokens + most - 1) / most;
-        return (tokens + tiles - 1) / tiles;
+        int tiles = (shape.Tokens + most - 1) / most;
+        int tokens = (shape.Tokens + tiles - 1) / tiles;
+        return new MatMulSplit(tokens, (shape with { Tokens = tokens }).ChunkRows(rowMultiple));
     }
 }
 

@@ -36,7 +36,7 @@ internal static unsafe class BlockSigns
     private const int RowsTogether = 8 * Rows;
 
     /// <summary>Tokens of a problem: their tables stay in the second-level cache.</summary>
-    public static int TileTokens(int tokens) => BlockLanes.EvenTiles(tokens, TokensMax);
+    public static MatMulSplit Split(in MatMulShape shape) => BlockLanes.EvenTiles(in shape, TokensMax, Rows);
 
     public static long ScratchBytes(int columns, int tokens) =>
         StepsAt(columns, tokens) + StepsBytes(columns, tokens) + ((long)tokens * RowsTogether * sizeof(float));

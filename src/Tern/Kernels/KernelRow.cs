@@ -101,6 +101,9 @@ internal sealed unsafe class KernelRow
     /// </summary>
     public delegate*<MatMulProblem*, void> Prepare { get; init; }
 
+    /// <summary>Rows are handed out in multiples of this; only the last chunk may be shorter.</summary>
+    public int RowMultiple { get; init; } = 8;
+
     /// <summary>How a matmul is cut into items for the workers; null for all tokens together and chunks of rows of a fair size.</summary>
     public delegate*<in MatMulShape, MatMulSplit> Split { get; init; }
 }

@@ -10,9 +10,6 @@ internal static unsafe class MatMul
     /// <summary>Most matrices that one loop multiplies by.</summary>
     public const int TargetsMax = 3;
 
-    /// <summary>Chunks are multiples of this many rows, so that kernels that take several rows at a time see whole sets.</summary>
-    private const int DefaultMultiple = 8;
-
     /// <summary>
     /// Chooses a row for <paramref name="tensor"/>, repacks when the row wants another layout than the file's, and refuses contents that no
     /// kernel may see (code 3 in ternary types, scales that are not finite).
@@ -82,7 +79,7 @@ internal static unsafe class MatMul
         ArgumentOutOfRangeException.ThrowIfNotEqual(x.Columns, weights.Columns);
         KernelRow kernel = weights.Kernel;
         var shape = new MatMulShape(weights.Rows, weights.ByteCount / weights.Rows, x.Tokens, pool.Threads);
-        MatMulSplit split = kernel.Split is null ? new MatMulSplit(x.Tokens, shape.ChunkRows(DefaultMultiple)) : kernel.Split(in shape);
+        MatMulSplit split = kernel.Split is null ? new MatMulSplit(x.Tokens, shape.ChunkRows(kernel.RowMultiple)) : kernel.Split(in shape);
         if (kernel.ScratchBytes is not null)
             pool.ReserveScratch(kernel.ScratchBytes(weights.Columns, split.TileTokens));
 

@@ -48,6 +48,7 @@ internal static unsafe class TernaryKernels
             Run = &TernaryWordsAvx512<TLookup>.Run,
             Prepare = &TernaryWordsAvx512<TLookup>.Prepare,
             ScratchBytes = &TernaryWordsAvx512<TLookup>.ScratchBytes,
+            RowMultiple = TernaryWords.BlockRows,
             Split = &TernaryWordsAvx512<TLookup>.Split,
         };
 }

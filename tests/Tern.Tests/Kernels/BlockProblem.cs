@@ -155,7 +155,7 @@ internal sealed unsafe class BlockProblem : IDisposable
         using var pool = new WorkerPool(1);
         using NativeBuffer<byte>? packed = row.Layout.Pack(Tensor(), pool);
         using GuardPageMemory? weights = packed is null ? null : new GuardPageMemory(packed.Span, _atEnd);
-        int tileTokens = row.TileTokens is null ? _tokens : row.TileTokens(_tokens);
+        int tileTokens = row.Split is null ? _tokens : row.Split(new MatMulShape(_rows, 1, _tokens, 1)).TileTokens;
         long scratchBytes = row.ScratchBytes is null ? 0 : (row.ScratchBytes(_columns, tileTokens) + 63) / 64 * 64;
         using var scratch = new GuardPageMemory((int)scratchBytes, _atEnd);
         for (int token = 0; token < _tokens; token += tileTokens)
