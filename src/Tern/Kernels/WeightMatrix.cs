@@ -50,9 +50,6 @@ internal sealed unsafe class WeightMatrix : IDisposable
     /// <summary>The row that runs it.</summary>
     public KernelRow Kernel { get; }
 
-    /// <summary>Whether the tensor's own bytes are what a use reads.</summary>
-    public bool IsInPlace => _packed is null;
-
     /// <summary>Bytes that one use reads.</summary>
     public long ByteCount { get; }
 
