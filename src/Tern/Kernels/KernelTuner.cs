@@ -11,6 +11,15 @@ namespace Tern.Kernels;
 /// <param name="InPrompts">Whether they multiply every token of a prompt; an output matrix multiplies the last one alone.</param>
 internal readonly record struct TunedMatrices(TensorType Type, int Columns, bool InPrompts);
 
+/// <summary>What a row took for a tensor type, in picoseconds per weight: for a generated token, and for a token of a prompt (0 where that does not count).</summary>
+internal readonly record struct TunedRow(string Type, string Row, double Generated, double Prompt)
+{
+    /// <summary>A chat reads about this many tokens for each that it writes.</summary>
+    public const double PromptTokensPerGenerated = 4;
+
+    public double Cost => Generated + (PromptTokensPerGenerated * Prompt);
+}
+
 /// <summary>
 /// Finds the fastest of the kernel rows that compute the same numbers, by running them. Weights are random and of the model's width; each row
 /// has some megabytes of its own, so that with all of them in turn none finds its weights in a cache:
@@ -22,8 +31,6 @@ internal readonly record struct TunedMatrices(TensorType Type, int Columns, bool
 /// </summary>
 internal static class KernelTuner
 {
-    public const double PromptTokensPerGenerated = 4;
-
     private const int PromptTokens = 128;
 
     // Generation reads memory; prompts compute, on weights that stay in the second-level cache.
@@ -58,13 +65,13 @@ internal static class KernelTuner
         return rows.Length < 2 || (floatActivations && rows[0].Form == ActivationForm.Int8PerBlock) ? [] : [.. rows.Where(r => r.Form == rows[0].Form)];
     }
 
-    /// <summary>The fastest row of each type, by name; types without a choice are left out.</summary>
+    /// <summary>What every row took, the best of each type first; types without a choice are left out.</summary>
     /// <param name="matrices">One entry for each type, the heaviest first.</param>
     /// <param name="choice">Which rows may be used.</param>
     /// <param name="floatActivations">As in <see cref="MatMul.Prepare"/>.</param>
     /// <param name="pool">The workers that the model will run on.</param>
     /// <param name="cancellation">Ends the measurement.</param>
-    public static IReadOnlyDictionary<string, string> Measure(
+    public static IReadOnlyList<TunedRow> Measure(
         IReadOnlyList<TunedMatrices> matrices, KernelChoice choice, bool floatActivations, WorkerPool pool, CancellationToken cancellation)
     {
         var contenders = new List<Contender>();
@@ -87,13 +94,13 @@ internal static class KernelTuner
 
                 foreach (IGrouping<TensorType, Contender> rivals in contenders.GroupBy(c => c.Type))
                 {
-                    double best = rivals.Min(c => c.Cost);
+                    double best = rivals.Min(c => c.Result.Cost);
                     foreach (Contender rival in rivals)
-                        rival.IsOut |= round > 0 && rival.Cost > Hopeless * best;
+                        rival.IsOut |= round > 0 && rival.Result.Cost > Hopeless * best;
                 }
             }
 
-            return contenders.GroupBy(c => c.Type.Name).ToDictionary(g => g.Key, g => g.MinBy(c => c.Cost)!.Row.Name, StringComparer.Ordinal);
+            return [.. contenders.Select(c => c.Result).OrderBy(r => r.Cost)];
         }
         finally
         {
@@ -199,9 +206,11 @@ internal static class KernelTuner
 
         public bool IsOut { get; set; }
 
-        /// <summary>Seconds per weight of one generated token and the prompt tokens that go with it.</summary>
-        public double Cost =>
-            (_generatedSeconds / generated.Operations) + (prompt is null ? 0 : PromptTokensPerGenerated * _promptSeconds / prompt.Operations);
+        public TunedRow Result => new(
+            type.Name,
+            row.Name,
+            2e12 * _generatedSeconds / generated.Operations,
+            prompt is null ? 0 : 2e12 * _promptSeconds / prompt.Operations);
 
         public void Run()
         {

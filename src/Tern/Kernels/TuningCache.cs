@@ -8,7 +8,8 @@ namespace Tern.Kernels;
 /// What <see cref="KernelTuner"/> found on earlier runs: one small file for each key, named after its hash.
 /// <code>
 ///   FOLDER/tuning-0123456789abcdef.json
-///   {"key":"tern 0.1.0 | …","rows":{"I2_S":"ternary-avx512","F16":"f16-avx512"}}
+///   {"key":"tern 0.1.0 | …","rows":{"I2_S":"ternary-avx512","F16":"f16-avx512"},
+///    "measured":[{"type":"I2_S","row":"ternary-avx512","generated":18.1,"prompt":3.0},…]}      picoseconds per weight, for whoever is curious
 /// </code>
 /// Everything here can be measured again, so whatever is wrong with a file or the folder counts as not remembered. Files appear whole, by a
 /// rename, so that processes that tune at the same time do not mix.
@@ -40,7 +41,9 @@ internal sealed class TuningCache(string? folder)
     }
 
     /// <summary>Writes down what was found, if that is possible.</summary>
-    public void Remember(string key, IReadOnlyDictionary<string, string> rows)
+    /// <param name="key">What the measurement depends on.</param>
+    /// <param name="measured">The best row of each type first.</param>
+    public void Remember(string key, IReadOnlyList<TunedRow> measured)
     {
         if (folder is null)
             return;
@@ -55,9 +58,21 @@ internal sealed class TuningCache(string? folder)
                 writer.WriteStartObject();
                 writer.WriteString("key", key);
                 writer.WriteStartObject("rows");
-                foreach ((string type, string row) in rows)
-                    writer.WriteString(type, row);
+                foreach (TunedRow best in measured.DistinctBy(m => m.Type))
+                    writer.WriteString(best.Type, best.Row);
                 writer.WriteEndObject();
+                writer.WriteStartArray("measured");
+                foreach (TunedRow row in measured)
+                {
+                    writer.WriteStartObject();
+                    writer.WriteString("type", row.Type);
+                    writer.WriteString("row", row.Row);
+                    writer.WriteNumber("generated", Math.Round(row.Generated, 3));
+                    writer.WriteNumber("prompt", Math.Round(row.Prompt, 3));
+                    writer.WriteEndObject();
+                }
+
+                writer.WriteEndArray();
                 writer.WriteEndObject();
             }
 

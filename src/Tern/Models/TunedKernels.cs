@@ -57,9 +57,10 @@ internal sealed class TunedKernels
         if (cache.Find(key) is { } remembered)
             return new TunedKernels(options.Kernels, remembered, TuningSource.Remembered);
 
-        IReadOnlyDictionary<string, string> found = KernelTuner.Measure(matrices, options.Kernels, options.FloatActivations, pool, options.CancellationToken);
-        cache.Remember(key, found);
-        return new TunedKernels(options.Kernels, found, TuningSource.Measured);
+        IReadOnlyList<TunedRow> measured = KernelTuner.Measure(matrices, options.Kernels, options.FloatActivations, pool, options.CancellationToken);
+        cache.Remember(key, measured);
+        var best = measured.DistinctBy(m => m.Type).ToDictionary(m => m.Type, m => m.Row, StringComparer.Ordinal);
+        return new TunedKernels(options.Kernels, best, TuningSource.Measured);
     }
 
     private static List<TunedMatrices> Matrices(IReadOnlyList<Tensor> layers, Tensor? head)

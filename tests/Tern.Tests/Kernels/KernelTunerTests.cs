@@ -51,10 +51,17 @@ public sealed class KernelTunerTests
 
         using var pool = new WorkerPool(2);
         TunedMatrices[] matrices = [new(TensorType.I2S, 512, InPrompts: true), new(TensorType.F16, 512, InPrompts: false)];
-        IReadOnlyDictionary<string, string> found = KernelTuner.Measure(matrices, KernelChoice.Best, false, pool, CancellationToken.None);
+        IReadOnlyList<TunedRow> measured = KernelTuner.Measure(matrices, KernelChoice.Best, false, pool, CancellationToken.None);
 
-        Assert.Contains(found["I2_S"], KernelTuner.Candidates(KernelChoice.Best, TensorType.I2S, false).Select(r => r.Name));
-        Assert.Contains(found["F16"], KernelTuner.Candidates(KernelChoice.Best, TensorType.F16, false).Select(r => r.Name));
+        foreach (TensorType type in (TensorType[])[TensorType.I2S, TensorType.F16])
+        {
+            TunedRow[] rows = [.. measured.Where(m => m.Type == type.Name)];
+            Assert.True(rows.Length > 1);
+            Assert.Equal(rows.Length, KernelTuner.Candidates(KernelChoice.Best, type, false).Count(r => rows.Any(m => m.Row == r.Name)));
+            Assert.Equal(rows.OrderBy(r => r.Cost), rows);
+            Assert.All(rows, r => Assert.InRange(r.Generated, 0.01, 1e9));
+            Assert.All(rows, r => Assert.Equal(type == TensorType.I2S, r.Prompt > 0));
+        }
     }
 
     [Fact]

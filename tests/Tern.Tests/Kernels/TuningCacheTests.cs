@@ -7,6 +7,8 @@ public sealed class TuningCacheTests : IDisposable
 {
     private const string Key = "tern 1 | a processor | 2 threads";
 
+    private static readonly TunedRow[] s_measured = [new("Q6_K", "q6_k-avx2", 90, 0), new("I2_S", "ternary-avx512", 20, 3), new("I2_S", "ternary-avx2", 21, 4)];
+
     private static readonly Dictionary<string, string> s_rows = new() { ["I2_S"] = "ternary-avx512", ["Q6_K"] = "q6_k-avx2" };
 
     private readonly TempFolder _folder = new();
@@ -18,10 +20,10 @@ public sealed class TuningCacheTests : IDisposable
     {
         var cache = new TuningCache(_folder.File("made/on/demand"));
         Assert.Null(cache.Find(Key));
-        cache.Remember(Key, s_rows);
+        cache.Remember(Key, s_measured);
         Assert.Equal(s_rows, cache.Find(Key));
         Assert.Null(cache.Find(Key + " more"));
-        cache.Remember(Key, new Dictionary<string, string> { ["I2_S"] = "ternary-avx2" });
+        cache.Remember(Key, [new("I2_S", "ternary-avx2", 1, 1)]);
         Assert.Equal("ternary-avx2", Assert.Single(cache.Find(Key)!).Value);
         Assert.Single(Directory.EnumerateFileSystemEntries(_folder.File("made/on/demand")));
     }
@@ -40,11 +42,11 @@ public sealed class TuningCacheTests : IDisposable
     public void A_damaged_file_counts_as_not_remembered(string content)
     {
         var cache = new TuningCache(_folder.Path);
-        cache.Remember(Key, s_rows);
+        cache.Remember(Key, s_measured);
         string file = Assert.Single(Directory.GetFiles(_folder.Path));
         File.WriteAllText(file, content);
         Assert.Null(cache.Find(Key));
-        cache.Remember(Key, s_rows);
+        cache.Remember(Key, s_measured);
         Assert.Equal(s_rows, cache.Find(Key));
     }
 
@@ -52,7 +54,7 @@ public sealed class TuningCacheTests : IDisposable
     public void A_huge_file_is_not_read()
     {
         var cache = new TuningCache(_folder.Path);
-        cache.Remember(Key, s_rows);
+        cache.Remember(Key, s_measured);
         File.AppendAllText(Assert.Single(Directory.GetFiles(_folder.Path)), new string(' ', 1 << 20));
         Assert.Null(cache.Find(Key));
     }
@@ -64,7 +66,7 @@ public sealed class TuningCacheTests : IDisposable
         foreach (string? folder in new[] { file, file + "/below", _folder.File("a\0b"), null })
         {
             var cache = new TuningCache(folder);
-            cache.Remember(Key, s_rows);
+            cache.Remember(Key, s_measured);
             Assert.Null(cache.Find(Key));
         }
     }
@@ -76,7 +78,7 @@ public sealed class TuningCacheTests : IDisposable
         Parallel.For(0, 200, i =>
         {
             if (i % 2 == 0)
-                cache.Remember(Key, s_rows);
+                cache.Remember(Key, s_measured);
             else if (cache.Find(Key) is { } found)
                 Assert.Equal(s_rows, found);
         });
