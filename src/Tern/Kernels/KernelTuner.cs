@@ -45,7 +45,13 @@ internal static class KernelTuner
 
     private const int RoundsMin = 3;
 
-    private static readonly TimeSpan s_time = TimeSpan.FromMilliseconds(100);
+    /// <summary>A row has to be this much cheaper than one that stands before it in the table: less is noise.</summary>
+    private const double Clearly = 0.97;
+
+    /// <summary>A row's time is known when its two fastest runs are this close: on a busy machine that takes some more tries.</summary>
+    private const double Agreeing = 1.1;
+
+    private static readonly TimeSpan s_time = TimeSpan.FromMilliseconds(100), s_timeMax = TimeSpan.FromMilliseconds(800);
 
     /// <summary>
     /// By default the runtime compiles a loop in its final form only when it has run for a while, twice, and only when it finds the time. As
@@ -65,7 +71,10 @@ internal static class KernelTuner
         return rows.Length < 2 || (floatActivations && rows[0].Form == ActivationForm.Int8PerBlock) ? [] : [.. rows.Where(r => r.Form == rows[0].Form)];
     }
 
-    /// <summary>What every row took, the best of each type first; types without a choice are left out.</summary>
+    /// <summary>
+    /// What every row took, the one to use of each type first; types without a choice are left out. Nothing at all when the machine is so busy
+    /// that no two runs agree.
+    /// </summary>
     /// <param name="matrices">One entry for each type, the heaviest first.</param>
     /// <param name="choice">Which rows may be used.</param>
     /// <param name="floatActivations">As in <see cref="MatMul.Prepare"/>.</param>
@@ -84,8 +93,11 @@ internal static class KernelTuner
                 WarmUp(matrices, contenders, cancellation);
 
             long begin = Stopwatch.GetTimestamp();
-            for (int round = 0; round < RoundsMin || Stopwatch.GetElapsedTime(begin) < s_time; round++)
+            for (int round = 0; round < RoundsMin || Stopwatch.GetElapsedTime(begin) < s_time || !contenders.TrueForAll(c => c.IsKnown); round++)
             {
+                if (round >= RoundsMin && Stopwatch.GetElapsedTime(begin) > s_timeMax)
+                    return [];
+
                 foreach (Contender contender in contenders)
                 {
                     cancellation.ThrowIfCancellationRequested();
@@ -100,13 +112,23 @@ internal static class KernelTuner
                 }
             }
 
-            return [.. contenders.Select(c => c.Result).OrderBy(r => r.Cost)];
+            return [.. contenders.GroupBy(c => c.Type).SelectMany(g => Ranked([.. g.Select(c => c.Result)]))];
         }
         finally
         {
             foreach (Contender contender in contenders)
                 contender.Dispose();
         }
+    }
+
+    /// <summary>Rows of one type, given in the order of the table: the one to use, then the others by cost.</summary>
+    private static IEnumerable<TunedRow> Ranked(List<TunedRow> rows)
+    {
+        TunedRow chosen = rows[0];
+        foreach (TunedRow row in rows)
+            if (row.Cost < Clearly * chosen.Cost)
+                chosen = row;
+        return rows.Where(row => row != chosen).OrderBy(row => row.Cost).Prepend(chosen);
     }
 
     /// <summary>Small runs of every row until none gets faster any more. One thread, with pauses: the compiler works in the background.</summary>
@@ -197,8 +219,8 @@ internal static class KernelTuner
 
     private sealed class Contender(TensorType type, KernelRow row, KernelTrial generated, KernelTrial? prompt) : IDisposable
     {
-        private double _generatedSeconds = double.PositiveInfinity;
-        private double _promptSeconds = prompt is null ? 0 : double.PositiveInfinity;
+        private (double Best, double Next) _generatedSeconds = (double.PositiveInfinity, double.PositiveInfinity);
+        private (double Best, double Next) _promptSeconds = prompt is null ? default : (double.PositiveInfinity, double.PositiveInfinity);
 
         public TensorType Type => type;
 
@@ -206,19 +228,23 @@ internal static class KernelTuner
 
         public bool IsOut { get; set; }
 
+        /// <summary>Whether more runs would change little.</summary>
+        public bool IsKnown => IsOut
+            || (_generatedSeconds.Next < Agreeing * _generatedSeconds.Best && (prompt is null || _promptSeconds.Next < Agreeing * _promptSeconds.Best));
+
         public TunedRow Result => new(
             type.Name,
             row.Name,
-            2e12 * _generatedSeconds / generated.Operations,
-            prompt is null ? 0 : 2e12 * _promptSeconds / prompt.Operations);
+            2e12 * _generatedSeconds.Best / generated.Operations,
+            prompt is null ? 0 : 2e12 * _promptSeconds.Best / prompt.Operations);
 
         public void Run()
         {
             if (IsOut)
                 return;
-            _generatedSeconds = Math.Min(_generatedSeconds, Seconds(generated));
+            _generatedSeconds = With(_generatedSeconds, Seconds(generated));
             if (prompt is not null)
-                _promptSeconds = Math.Min(_promptSeconds, Seconds(prompt));
+                _promptSeconds = With(_promptSeconds, Seconds(prompt));
         }
 
         public void Dispose()
@@ -226,5 +252,8 @@ internal static class KernelTuner
             generated.Dispose();
             prompt?.Dispose();
         }
+
+        private static (double Best, double Next) With((double Best, double Next) fastest, double seconds) =>
+            seconds < fastest.Best ? (seconds, fastest.Best) : (fastest.Best, Math.Min(fastest.Next, seconds));
     }
 }

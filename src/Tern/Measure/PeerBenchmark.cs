@@ -76,11 +76,11 @@ internal sealed class PeerBenchmark
         if (code != 0)
             throw Failure($"ended with code {code}: {LastLine(error.Length > 0 ? error : output)}");
 
-        // Some print other lines around the array.
-        int start = output.IndexOf('[', StringComparison.Ordinal), end = output.LastIndexOf(']');
+        // Some print warnings between the lines of the array.
+        IEnumerable<string> lines = output.Split('\n').Where(line => line.AsSpan().Trim() is [var first, ..] && "[]{}\"".Contains(first));
         try
         {
-            using JsonDocument document = JsonDocument.Parse(start >= 0 && end > start ? output[start..(end + 1)] : "");
+            using JsonDocument document = JsonDocument.Parse(string.Join('\n', lines));
             JsonElement test = document.RootElement[document.RootElement.GetArrayLength() - 1];
             if (test.TryGetProperty("build_commit", out JsonElement commit))
                 Version = $"{commit.GetString()} ({(test.TryGetProperty("build_number", out JsonElement build) ? build.ToString() : "?")})";

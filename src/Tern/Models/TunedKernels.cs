@@ -9,7 +9,7 @@ namespace Tern.Models;
 /// <summary>Where the choice of kernel rows comes from.</summary>
 internal enum TuningSource
 {
-    /// <summary>The order of the table: tuning was switched off, a kernel was named, or the model is too small to gain by it.</summary>
+    /// <summary>The order of the table: tuning is off, a kernel was named, the model is too small to gain by it, or the machine too busy to measure.</summary>
     Table,
 
     /// <summary>An earlier run on this machine.</summary>
@@ -58,6 +58,8 @@ internal sealed class TunedKernels
             return new TunedKernels(options.Kernels, remembered, TuningSource.Remembered);
 
         IReadOnlyList<TunedRow> measured = KernelTuner.Measure(matrices, options.Kernels, options.FloatActivations, pool, options.CancellationToken);
+        if (measured.Count == 0)
+            return table;
         cache.Remember(key, measured);
         var best = measured.DistinctBy(m => m.Type).ToDictionary(m => m.Type, m => m.Row, StringComparer.Ordinal);
         return new TunedKernels(options.Kernels, best, TuningSource.Measured);
