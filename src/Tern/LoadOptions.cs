@@ -41,6 +41,12 @@ public sealed record LoadOptions
     /// <summary>A kernel family or row, such as <c>scalar</c> or <c>avx2</c>; null means the best for this processor, or TERN_KERNEL.</summary>
     public string? Kernel { get; init; }
 
+    /// <summary>
+    /// Find the fastest kernels by a short measurement at the first load of a model on this machine; later loads remember it (in the user's
+    /// cache folder, or TERN_CACHE). Every choice gives the same answers.
+    /// </summary>
+    public bool Tune { get; init; } = true;
+
     /// <summary>How the bytes of I2_S tensors are arranged: files quantized by some builds of bitnet.cpp differ, and none says so.</summary>
     public I2sLayout I2sLayout { get; init; }
 

@@ -1,3 +1,4 @@
+using Tern.Cli.Benchmarks;
 using Tern.Files;
 using Tern.Kernels;
 using Tern.Models;
@@ -32,6 +33,7 @@ internal sealed record FileReport(
     int VocabularySize,
     long KvBytesPerThousandTokens,
     string? ChatTemplate,
+    string? Tuning,
     IReadOnlyList<string> Warnings)
 {
     private const int ThousandTokens = 1024;
@@ -62,6 +64,7 @@ internal sealed record FileReport(
                 tokenizer?.Count ?? 0,
                 spec is null ? 0 : KvCache.PageBytes(spec, KvType.F16) * (ThousandTokens / KvPages.PageTokens),
                 template,
+                model is null ? null : MachineReport.Tuning(model),
                 warnings);
         }
         finally

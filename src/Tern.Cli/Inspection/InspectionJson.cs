@@ -22,6 +22,7 @@ internal static class InspectionJson
         writer.WriteNumber("tensorCount", report.File.Tensors.Count);
         writer.WriteBoolean("runnable", report.IsRunnable);
         writer.WriteString("reason", report.Reason);
+        writer.WriteString("tuning", report.Tuning);
         writer.WriteStartArray("instructionSets");
         foreach (string name in Cpu.Names)
             writer.WriteStringValue(name);

@@ -45,7 +45,9 @@ internal static class InspectionText
             grid.Add("stop tokens", string.Join(", ", report.StopTokens.Select(t => $"{t.Id} {t.Text}")));
         if (report.KvBytesPerThousandTokens > 0)
             grid.Add("memory", $"{Size(report.TensorBytes)} of weights in the file, {Size(report.KvBytesPerThousandTokens)} of keys and values (f16) per 1024 tokens");
-        grid.Add("processor", string.Join(", ", Cpu.Names));
+        grid.Add("processor", $"{CpuIdentity.Name}: {string.Join(", ", Cpu.Names)}");
+        if (report.Tuning is { } tuning)
+            grid.Add("kernel rows", $"chosen by: {tuning}");
         grid.Add("runs", report.IsRunnable ? "yes" : $"no: {report.Reason}");
         grid.Write();
     }

@@ -11,6 +11,7 @@ internal sealed class ModelOptionsBinding
 
     private readonly Option<int> _threads = OptionOf.Integer("--threads", 0, ThreadsMax, 0, "Worker threads; 0 is one per core that the process may use.", "-t");
     private readonly Option<string?> _kernel = OptionOf.Text("--kernel", "NAME", "Kernel family or row, such as scalar, avx2 or a name that 'tern bench kernels' prints; left out: the best for this processor.");
+    private readonly Option<bool> _noTune = OptionOf.Flag("--no-tune", "Take kernels by the order of the table, without the short measurement at a model's first load.");
     private readonly Option<string> _layout = OptionOf.Choice("--i2s-layout", ["canonical", "arm", "4row"], "canonical", "How the bytes of I2_S tensors are arranged; no file says so itself.");
     private readonly Option<string?> _pre = OptionOf.Text("--pre", "NAME", "Pre-tokenizer to use instead of the one that the file names.");
     private readonly Option<string> _activations;
@@ -34,6 +35,7 @@ internal sealed class ModelOptionsBinding
         if (withThreads)
             command.Add(binding._threads);
         command.Add(binding._kernel);
+        command.Add(binding._noTune);
         command.Add(binding._layout);
         command.Add(binding._pre);
         command.Add(binding._activations);
@@ -65,6 +67,7 @@ internal sealed class ModelOptionsBinding
         I2sLayout = Layout(result),
         PreTokenizer = PreTokenizer(result),
         FloatActivations = result.GetValue(_activations) == "f32",
+        Tune = !result.GetValue(_noTune),
     };
 
     /// <summary>What the front door takes besides <see cref="Options"/>: one person, one conversation.</summary>

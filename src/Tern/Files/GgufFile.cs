@@ -56,11 +56,19 @@ internal sealed class GgufFile : IDisposable
         }
     }
 
+    /// <summary>Takes the pages of a tensor out of this process's memory: it was copied and will be read rarely. Its bytes can still be read.</summary>
+    public void Drop(Tensor tensor) => MapOf(tensor).Drop(tensor);
+
+    /// <summary>Begins to read the pages of a tensor that is needed soon.</summary>
+    public void Fetch(Tensor tensor) => MapOf(tensor).Fetch(tensor);
+
     public void Dispose()
     {
         foreach (GgufPart part in _parts)
             part.Dispose();
     }
+
+    private MappedFile MapOf(Tensor tensor) => _parts.First(p => p.Map.Owns(tensor)).Map;
 
     private static GgufFile Join(List<GgufPart> parts, int count)
     {

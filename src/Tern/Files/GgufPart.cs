@@ -84,6 +84,9 @@ internal sealed class GgufPart : IDisposable
                 "the file is damaged or its converter wrong: download or convert it again");
     }
 
+    /// <summary>The map that the tensors of this part lie in.</summary>
+    public MappedFile Map => _map;
+
     public void Dispose() => _map.Dispose();
 
     private static (int Tensors, int Entries) ReadHeader(FileCursor cursor, GgufLimits limits)

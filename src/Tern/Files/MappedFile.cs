@@ -1,5 +1,6 @@
 using System.IO.MemoryMappedFiles;
 using Microsoft.Win32.SafeHandles;
+using Tern.Machine;
 using Tern.Numerics;
 
 namespace Tern.Files;
@@ -71,6 +72,15 @@ internal sealed unsafe class MappedFile : IDisposable
         };
     }
 
+    /// <summary>Takes the pages of a tensor out of this process's memory: it was copied and will be read rarely. Its bytes can still be read.</summary>
+    public void Drop(Tensor tensor) => MappedPages.Drop(Inside(tensor), tensor.ByteCount);
+
+    /// <summary>Begins to read the pages of a tensor that is needed soon.</summary>
+    public void Fetch(Tensor tensor) => MappedPages.Fetch(Inside(tensor), tensor.ByteCount);
+
+    /// <summary>Whether the tensor's bytes are this file's.</summary>
+    public bool Owns(Tensor tensor) => tensor.Data >= _start && tensor.Data - _start <= Length - tensor.ByteCount;
+
     public void Dispose()
     {
         if (_disposed)
@@ -79,5 +89,11 @@ internal sealed unsafe class MappedFile : IDisposable
         _view.SafeMemoryMappedViewHandle.ReleasePointer();
         _view.Dispose();
         _file.Dispose();
+    }
+
+    private byte* Inside(Tensor tensor)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return Owns(tensor) ? tensor.Data : throw new ArgumentException($"{tensor.Name} is not in {Path}", nameof(tensor));
     }
 }

@@ -4,8 +4,8 @@ using Tern.Numerics;
 namespace Tern.Kernels;
 
 /// <summary>
-/// One kernel row with weights and activations of chosen sizes, ready to be timed. What the weights are does not matter for time, only that
-/// they are valid: every byte is 0x11 or 0x12, which holds no forbidden ternary code and no scale that is not finite.
+/// One kernel row with weights and activations of chosen sizes, ready to be timed. The weights only have to be valid, and as various as real
+/// ones for rows that look results up by them.
 /// </summary>
 internal sealed unsafe class KernelTrial : IDisposable
 {
@@ -17,12 +17,11 @@ internal sealed unsafe class KernelTrial : IDisposable
     private readonly WeightMatrix _weights;
     private readonly Activations _activations;
 
-    private KernelTrial(KernelRow row, TensorType type, int rows, int columns, int tokens, WorkerPool pool)
+    private KernelTrial(KernelRow row, TensorType type, int rows, int columns, int tokens, WorkerPool pool, Action<NativeBuffer<byte>> fill)
     {
         _pool = pool;
         _bytes = new NativeBuffer<byte>((long)type.ByteCount((UInt128)columns, (UInt128)rows));
-        for (long start = 0; start < _bytes.Count; start += 64)
-            new Span<byte>(_bytes.Pointer + start, (int)Math.Min(64, _bytes.Count - start)).Fill((byte)(0x11 + (start >> 6 & 1)));
+        fill(_bytes);
         var tensor = new Tensor
         {
             Name = row.Name,
@@ -50,7 +49,7 @@ internal sealed unsafe class KernelTrial : IDisposable
         IEnumerable<TensorType> types = row.Layout.Native is { } native ? [native] : TensorType.All;
         foreach (TensorType type in types.Where(t => t.FitsShape((UInt128)columns, ProbeRows)))
         {
-            using var trial = new KernelTrial(row, type, ProbeRows, columns, 1, pool);
+            using var trial = new KernelTrial(row, type, ProbeRows, columns, 1, pool, FillWithTwoScales);
             if (trial._weights.Kernel == row)
                 return type;
         }
@@ -63,7 +62,22 @@ internal sealed unsafe class KernelTrial : IDisposable
     {
         long rowBytes = Math.Max(1, (long)type.ByteCount((UInt128)columns, ProbeRows) / ProbeRows);
         int rows = (int)Math.Clamp(weightBytes / rowBytes, ProbeRows, 1 << 20) / ProbeRows * ProbeRows;
-        return new KernelTrial(row, type, rows, columns, tokens, pool);
+        return new KernelTrial(row, type, rows, columns, tokens, pool, FillWithTwoScales);
+    }
+
+    /// <summary>A trial with random weights, those of ternary types with one scale; or null when the row does not compute such a matrix.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="weights">What the file would hold.</param>
+    /// <param name="tokens">Tokens of a run.</param>
+    /// <param name="pool">Workers.</param>
+    public static KernelTrial? Of(KernelRow row, TrialWeights weights, int tokens, WorkerPool pool)
+    {
+        var trial = new KernelTrial(row, weights.Type, weights.Rows, weights.Columns, tokens, pool, weights.Fill);
+        if (trial._weights.Kernel == row)
+            return trial;
+
+        trial.Dispose();
+        return null;
     }
 
     /// <summary>Multiplications and additions of one run.</summary>
@@ -78,5 +92,12 @@ internal sealed unsafe class KernelTrial : IDisposable
         _activations.Dispose();
         _output.Dispose();
         _bytes.Dispose();
+    }
+
+    /// <summary>Every byte is 0x11 or 0x12: no forbidden ternary code, no scale that is not finite, and scales that differ inside a row.</summary>
+    private static void FillWithTwoScales(NativeBuffer<byte> bytes)
+    {
+        for (long start = 0; start < bytes.Count; start += 64)
+            new Span<byte>(bytes.Pointer + start, (int)Math.Min(64, bytes.Count - start)).Fill((byte)(0x11 + (start >> 6 & 1)));
     }
 }

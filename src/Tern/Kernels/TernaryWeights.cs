@@ -85,13 +85,13 @@ internal sealed unsafe class TernaryWeights
     {
         long groups = (tensor.Columns + scaleColumns - 1) / scaleColumns;
         var scales = new NativeBuffer<float>(tensor.Rows * groups);
+        type.ReadScales(tensor, scales.Span);
         for (long i = 0; i < scales.Count; i++)
         {
-            (long row, long group) = (i / groups, i % groups);
-            scales.Pointer[i] = type.ScaleOf(tensor, row, group);
             if (float.IsFinite(scales.Pointer[i]))
                 continue;
 
+            (long row, long group) = (i / groups, i % groups);
             float found = scales.Pointer[i];
             scales.Dispose();
             throw tensor.Error(ErrorKind.Semantic, RowOffset(tensor, row), $"the scale of row {row}, group {group} is {found}; scales are finite numbers");

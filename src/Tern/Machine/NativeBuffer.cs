@@ -48,6 +48,14 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
     /// <summary>All elements; only for buffers of less than 2^31 elements.</summary>
     public Span<T> Span => new(Pointer, checked((int)Count));
 
+    /// <summary>Elements [<paramref name="start"/>, start + <paramref name="count"/>).</summary>
+    public Span<T> Part(long start, int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(start);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(start, Count - count);
+        return new Span<T>(Pointer + start, count);
+    }
+
     public void Dispose()
     {
         Free();

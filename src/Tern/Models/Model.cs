@@ -22,6 +22,9 @@ internal sealed record ModelOptions
     /// <summary>Block types (Q8_0 …) with float activations, the plain definition.</summary>
     public bool FloatActivations { get; init; }
 
+    /// <summary>Choose among the kernel rows by a short measurement, which is remembered; off is the order of the table.</summary>
+    public bool Tune { get; init; }
+
     /// <summary>Receives the share of the weights that is ready, in [0, 1].</summary>
     public Action<double>? Progress { get; init; }
 

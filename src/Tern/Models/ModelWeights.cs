@@ -59,6 +59,9 @@ internal sealed class ModelWeights : IDisposable
     private ModelWeights(Tensor embedding, LayerWeights[] layers, FloatMatrix outputNorm, Linear? head, FloatMatrix? ropeFactors) =>
         (Embedding, Layers, OutputNorm, Head, RopeFactors) = (embedding, layers, outputNorm, head, ropeFactors);
 
+    /// <summary>How the kernel rows were chosen.</summary>
+    public TuningSource Tuning { get; private set; }
+
     /// <summary>[vocabulary, hidden]: rows are decoded as tokens need them.</summary>
     public Tensor Embedding { get; }
 
@@ -128,7 +131,7 @@ internal sealed class ModelWeights : IDisposable
 
         binder.Finish(warn);
         var weights = new ModelWeights(embedding, layers, outputNorm, head, ropeFactors);
-        weights.Prepare(options, pool);
+        weights.Prepare(file, options, pool);
         return weights;
     }
 
@@ -142,16 +145,32 @@ internal sealed class ModelWeights : IDisposable
         RopeFactors?.Dispose();
     }
 
-    private void Prepare(ModelOptions options, WorkerPool pool)
+    /// <summary>
+    /// Brings every matrix to its working layout. One that was repacked leaves the map of the file at once, so that at no time two copies of
+    /// more than one matrix are in memory; its neighbours may have mapped its last pages again, hence the second round.
+    /// </summary>
+    private void Prepare(GgufFile file, ModelOptions options, WorkerPool pool)
     {
-        long bytes = Linears.Sum(l => l.Tensor.ByteCount);
+        TunedKernels kernels = TunedKernels.Of([.. Layers.SelectMany(l => l.Linears).Select(l => l.Tensor)], Head?.Tensor, options, pool);
+        Tuning = kernels.Source;
+        Linear[] linears = [.. Linears];
+        long bytes = linears.Sum(l => l.Tensor.ByteCount);
         long done = 0;
-        foreach (Linear linear in Linears)
+        for (int i = 0; i < linears.Length; i++)
         {
             options.CancellationToken.ThrowIfCancellationRequested();
-            linear.Prepare(options.Kernels, pool, options.FloatActivations);
+            Linear linear = linears[i];
+            if (i + 1 < linears.Length)
+                file.Fetch(linears[i + 1].Tensor);
+            linear.Prepare(kernels.For(linear.Tensor.Type), pool, options.FloatActivations);
+            if (!linear.Matrix.IsInPlace)
+                file.Drop(linear.Tensor);
             done += linear.Tensor.ByteCount;
             options.Progress?.Invoke((double)done / bytes);
         }
+
+        foreach (Linear linear in linears)
+            if (!linear.Matrix.IsInPlace)
+                file.Drop(linear.Tensor);
     }
 }

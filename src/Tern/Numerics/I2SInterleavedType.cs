@@ -61,6 +61,15 @@ internal sealed class I2SInterleavedType(string name, int group) : I2SType
 
     private static void DecodeGroup(ReadOnlySpan<byte> bytes, Span<sbyte> codes)
     {
+        if (bytes.Length == Vector256<byte>.Count)
+        {
+            // Shifted as words: what comes in from the neighbouring byte is masked off with the rest.
+            Vector256<ushort> packed = Vector256.Create(bytes).AsUInt16();
+            for (int quarter = 0; quarter < 4; quarter++)
+                (((packed >> (6 - (2 * quarter))).AsByte() & Vector256.Create((byte)3)).AsSByte() - Vector256<sbyte>.One).CopyTo(codes[(quarter * bytes.Length)..]);
+            return;
+        }
+
         for (int p = 0; p < bytes.Length; p += 16)
         {
             Vector128<byte> packed = Vector128.Create(bytes[p..]);

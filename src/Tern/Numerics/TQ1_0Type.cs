@@ -28,13 +28,13 @@ internal sealed class TQ1_0Type : TernaryBlockType
 
     private protected override void DecodeBlock(ReadOnlySpan<byte> block, Span<sbyte> codes)
     {
-        Vector128<byte> a0 = Vector128.Create(block), a1 = Vector128.Create(block[16..]), b = Vector128.Create(block[Second..]);
+        Vector256<byte> a = Vector256.Create(block);
+        Vector128<byte> b = Vector128.Create(block[Second..]);
         for (int n = 0; n < Digits; n++)
         {
-            FirstDigit(a0).CopyTo(codes[(32 * n)..]);
-            FirstDigit(a1).CopyTo(codes[((32 * n) + 16)..]);
-            FirstDigit(b).CopyTo(codes[(160 + (16 * n))..]);
-            (a0, a1, b) = (a0 + a0 + a0, a1 + a1 + a1, b + b + b);
+            FirstDigit(a).CopyTo(codes[(32 * n)..]);
+            FirstDigit(b.ToVector256Unsafe()).GetLower().CopyTo(codes[(160 + (16 * n))..]);
+            (a, b) = (a + a + a, b + b + b);
         }
 
         for (int j = 0; j < 4; j++)
@@ -46,10 +46,10 @@ internal sealed class TQ1_0Type : TernaryBlockType
     }
 
     /// <summary>floor(3 v / 256) - 1 by two comparisons: a comparison that holds is -1.</summary>
-    private static Vector128<sbyte> FirstDigit(Vector128<byte> v) =>
-        Vector128.Create((sbyte)-1)
-        - Vector128.GreaterThanOrEqual(v, Vector128.Create((byte)86)).AsSByte()
-        - Vector128.GreaterThanOrEqual(v, Vector128.Create((byte)171)).AsSByte();
+    private static Vector256<sbyte> FirstDigit(Vector256<byte> v) =>
+        Vector256.Create((sbyte)-1)
+        - Vector256.GreaterThanOrEqual(v, Vector256.Create((byte)86)).AsSByte()
+        - Vector256.GreaterThanOrEqual(v, Vector256.Create((byte)171)).AsSByte();
 
     private protected override void EncodeBlock(ReadOnlySpan<sbyte> codes, Span<byte> block)
     {

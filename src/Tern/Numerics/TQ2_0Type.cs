@@ -23,12 +23,13 @@ internal sealed class TQ2_0Type : TernaryBlockType
 
     private protected override void DecodeBlock(ReadOnlySpan<byte> block, Span<sbyte> codes)
     {
-        for (int m = 0; m < 2 * HalfBytes; m += 16)
+        for (int h = 0; h < 2; h++)
         {
-            Vector128<byte> bytes = Vector128.Create(block[m..]);
-            Span<sbyte> half = codes[((m / HalfBytes * HalfWeights) + (m % HalfBytes))..];
+            // Shifted as words: what comes in from the neighbouring byte is masked off with the rest.
+            Vector256<ushort> bytes = Vector256.Create(block.Slice(HalfBytes * h, HalfBytes)).AsUInt16();
+            Span<sbyte> half = codes.Slice(HalfWeights * h, HalfWeights);
             for (int l = 0; l < 4; l++)
-                (((bytes >> (2 * l)) & Vector128.Create((byte)3)).AsSByte() - Vector128<sbyte>.One).CopyTo(half[(HalfBytes * l)..]);
+                (((bytes >> (2 * l)).AsByte() & Vector256.Create((byte)3)).AsSByte() - Vector256<sbyte>.One).CopyTo(half[(HalfBytes * l)..]);
         }
     }
 

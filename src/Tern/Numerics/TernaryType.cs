@@ -20,6 +20,14 @@ internal abstract class TernaryType : TensorType
     /// <summary>The scale of columns [group · ScaleColumns, (group + 1) · ScaleColumns) of a row.</summary>
     public abstract float ScaleOf(Tensor tensor, long row, long group);
 
+    /// <summary>The scales of all rows: [rows, groups].</summary>
+    public virtual void ReadScales(Tensor tensor, Span<float> scales)
+    {
+        long groups = scales.Length / tensor.Rows;
+        for (int i = 0; i < scales.Length; i++)
+            scales[i] = ScaleOf(tensor, i / groups, i % groups);
+    }
+
     public override void DecodeRow(Tensor tensor, long row, Span<float> destination)
     {
         int columns = checked((int)tensor.Columns);
@@ -63,6 +71,22 @@ internal abstract unsafe class TernaryBlockType : TernaryType
 
     public sealed override float ScaleOf(Tensor tensor, long row, long group) =>
         Halves.Read(tensor.Bytes((((row * tensor.Columns / BlockSize) + group) * BlockBytes) + ScaleOffset, sizeof(ushort)), 0);
+
+    /// <summary>Blocks mostly repeat the scale before them, which then need not be converted again.</summary>
+    public sealed override void ReadScales(Tensor tensor, Span<float> scales)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((long)scales.Length * BlockBytes, tensor.ByteCount);
+        byte* at = tensor.Data + ScaleOffset;
+        int stride = BlockBytes;
+        ushort last = 0;
+        float scale = 0;
+        for (int i = 0; i < scales.Length; i++, at += stride)
+        {
+            if (*(ushort*)at != last)
+                (last, scale) = (*(ushort*)at, Halves.Read(new ReadOnlySpan<byte>(at, sizeof(ushort)), 0));
+            scales[i] = scale;
+        }
+    }
 
     public sealed override long FindBadScale(Tensor tensor) => BlockType.FindBadHalf(tensor, BlockBytes, ScaleOffset);
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using Tern.Tests.Files;
 
 namespace Tern.Tests.Cli;
 
@@ -30,6 +31,9 @@ internal sealed record TernResult(int ExitCode, string Output, string Error)
 internal static class TernProcess
 {
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(120);
+
+    /// <summary>What the program remembers belongs to the tests of this run.</summary>
+    private static readonly TempFolder s_cache = TempFolder.UntilExit();
 
     private static string Executable { get; } = Path.Combine(
         Repository.Root,
@@ -82,6 +86,7 @@ internal static class TernProcess
         };
         start.Environment.Remove("TERN_DEBUG");
         start.Environment.Remove("TERN_KERNEL");
+        start.Environment["TERN_CACHE"] = s_cache.Path;
         foreach ((string name, string value) in variables)
             start.Environment[name] = value;
         return Process.Start(start)!;

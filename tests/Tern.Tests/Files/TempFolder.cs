@@ -5,6 +5,14 @@ internal sealed class TempFolder : IDisposable
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("tern-files-").FullName;
 
+    /// <summary>A folder that is gone after all tests.</summary>
+    public static TempFolder UntilExit()
+    {
+        var folder = new TempFolder();
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => folder.Dispose();
+        return folder;
+    }
+
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
     /// <summary>Writes a file and returns its path.</summary>
