@@ -85,6 +85,7 @@ public sealed class LanguageModel : IDisposable
             I2sLayout = options.I2sLayout,
             PreTokenizer = options.PreTokenizer,
             FloatActivations = options.FloatActivations,
+            Head = options.Head,
         });
     }
 

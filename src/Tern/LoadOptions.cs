@@ -13,6 +13,19 @@ public enum I2sLayout
     FourRow,
 }
 
+/// <summary>How the output matrix is computed. The tokens are the same.</summary>
+public enum HeadMode
+{
+    /// <summary>Screened where a short measurement at load says that it pays.</summary>
+    Auto,
+
+    /// <summary>Every row for every token.</summary>
+    Full,
+
+    /// <summary>In planes of 4 bits first, and the original rows only where they can matter; takes a byte of memory per weight.</summary>
+    Screened,
+}
+
 /// <summary>How to load a model.</summary>
 public sealed record LoadOptions
 {
@@ -33,6 +46,9 @@ public sealed record LoadOptions
 
     /// <summary>Compute block types (Q8_0, Q4_0, Q1_0 …) with float activations, the plain definition, instead of int8 per 32 as their ecosystem does.</summary>
     public bool FloatActivations { get; init; }
+
+    /// <summary>How the output matrix is computed; the tokens are the same.</summary>
+    public HeadMode Head { get; init; }
 
     /// <summary>Requests that may run at the same time and share the model; each has memory for a whole context.</summary>
     public int ParallelRequests { get; init; } = 4;

@@ -53,7 +53,7 @@ internal sealed class ModelBenchmark : IDisposable
             for (int i = 0; i < count; i++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                _runner.Forward(_tokens.AsSpan(depth + i, 1), depth + i, LogitRows.Last);
+                _runner.Next(_tokens[depth + i], depth + i);
             }
         });
     }

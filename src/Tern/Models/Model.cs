@@ -22,6 +22,9 @@ internal sealed record ModelOptions
     /// <summary>Block types (Q8_0 …) with float activations, the plain definition.</summary>
     public bool FloatActivations { get; init; }
 
+    /// <summary>How the output matrix is computed.</summary>
+    public HeadMode Head { get; init; }
+
     /// <summary>Receives the share of the weights that is ready, in [0, 1].</summary>
     public Action<double>? Progress { get; init; }
 
