@@ -19,8 +19,8 @@ internal readonly record struct ScreenedRows(int Tightened, int Exact);
 /// </summary>
 internal sealed unsafe class HeadScreen : IDisposable
 {
-    /// <summary>Most rows of a token that are tightened; where more are undecided the full head is the better way.</summary>
-    private const int UndecidedShare = 8;
+    /// <summary>At most this share of the rows, one in two, is tightened for a token; where more are undecided the full head is the better way.</summary>
+    private const int UndecidedShare = 2;
 
     /// <summary>Rows of the largest estimates that are computed beyond those that are needed.</summary>
     private const int LeadersMore = 7;
@@ -32,7 +32,7 @@ internal sealed unsafe class HeadScreen : IDisposable
     private readonly PlaneHidden _hidden;
     private readonly NativeBuffer<float> _estimates; // [tokensMax, rows of all blocks]
     private readonly NativeBuffer<float> _squares;   // [tokensMax, rows of all blocks] κ² V; negative: the row is done with
-    private readonly NativeBuffer<int> _undecided;   // [rows / 8]
+    private readonly NativeBuffer<int> _undecided;   // [rows / 2]
     private readonly float[] _decoded;               // [columns] a hidden state as the full head's kernel sees it
     private readonly float[] _topEstimates;
     private readonly int[] _top;
