@@ -43,30 +43,23 @@ internal static unsafe class ScreenHigh<TBytes, TLanes>
     where TBytes : unmanaged, IPlaneLanes<TBytes, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    /// <summary>Tokens that share one load of the plane's codes.</summary>
-    private const int TileTokens = 4;
-
     /// <summary>Bytes of eight columns of sixteen rows.</summary>
     private const int SetBytes = 64;
 
     /// <summary>Columns whose codes stand in one set.</summary>
     private const int StripColumns = 8;
 
-    private const int Strips = HeadPlanes.GroupColumns / StripColumns;
-
     /// <summary>Blocks [start, end) for all tokens.</summary>
     public static void Run(ScreenProblem* problem, int start, int end)
     {
         for (int block = start; block < end; block++)
         {
-            for (int token = 0; token < problem->Tokens; token += TileTokens)
-            {
-                int tokens = Math.Min(TileTokens, problem->Tokens - token);
-                if (tokens == 1)
-                    OneToken(problem, block, token);
-                else
-                    FewTokens(problem, block, token, tokens);
-            }
+            // A block stays in the second-level cache while pairs of tokens pass by.
+            int token = 0;
+            for (; token + 1 < problem->Tokens; token += 2)
+                TwoTokens(problem, block, token);
+            if (token < problem->Tokens)
+                OneToken(problem, block, token);
         }
     }
 
@@ -80,14 +73,14 @@ internal static unsafe class ScreenHigh<TBytes, TLanes>
         for (int group = 0; group < problem->Groups; group++)
         {
             TBytes sums0 = TBytes.Zero, sums1 = TBytes.Zero;
-            for (int strip = 0; strip < Strips; strip++)
+            for (int column = 0; column < HeadPlanes.GroupColumns; column += StripColumns)
             {
-                TBytes xLow = TBytes.Spread(x + (strip * StripColumns));
-                TBytes xHigh = TBytes.Spread(x + (strip * StripColumns) + (StripColumns / 2));
-                TBytes codes = TBytes.Load(plane + (strip * 2 * SetBytes));
+                TBytes xLow = TBytes.Spread(x + column);
+                TBytes xHigh = TBytes.Spread(x + column + (StripColumns / 2));
+                TBytes codes = TBytes.Load(plane + (column * 2 * SetBytes / StripColumns));
                 sums0 = TBytes.AddProducts(sums0, TBytes.LowHalves(codes), xLow);
                 sums0 = TBytes.AddProducts(sums0, TBytes.HighHalves(codes), xHigh);
-                codes = TBytes.Load(plane + (strip * 2 * SetBytes) + SetBytes);
+                codes = TBytes.Load(plane + (column * 2 * SetBytes / StripColumns) + SetBytes);
                 sums1 = TBytes.AddProducts(sums1, TBytes.LowHalves(codes), xLow);
                 sums1 = TBytes.AddProducts(sums1, TBytes.HighHalves(codes), xHigh);
             }
@@ -104,62 +97,56 @@ internal static unsafe class ScreenHigh<TBytes, TLanes>
         Store(problem, block, 1, token, estimate1, v1);
     }
 
-    /// <summary>2 … 4 tokens, one set of sixteen rows after the other; the floats of all tokens wait in memory between groups.</summary>
-    private static void FewTokens(ScreenProblem* problem, int block, int token, int tokens)
+    /// <summary>Two tokens, the names of one beginning with x and of the other with y, share each load of codes; all sums stay in registers.</summary>
+    private static void TwoTokens(ScreenProblem* problem, int block, int token)
     {
-        TLanes* estimates = stackalloc TLanes[TileTokens];
-        TLanes* squares = stackalloc TLanes[TileTokens];
-        int t1 = Math.Min(1, tokens - 1), t2 = Math.Min(2, tokens - 1), t3 = Math.Min(3, tokens - 1);
-        for (int set = 0; set < 2; set++)
+        byte* plane = problem->High + ((long)block * problem->Groups * HeadPlanes.GroupBytes);
+        long stride = problem->GroupStride, at = token * stride;
+        sbyte* x = problem->Codes + (at * HeadPlanes.GroupColumns), y = x + (stride * HeadPlanes.GroupColumns);
+        float* q = problem->HiddenSteps + at, middles = problem->Middles + at, terms = problem->HighTerms + at;
+        TLanes x0 = TLanes.Broadcast(0f), x1 = x0, y0 = x0, y1 = x0, vx0 = x0, vx1 = x0, vy0 = x0, vy1 = x0;
+        for (int group = 0; group < problem->Groups; group++)
         {
-            for (int t = 0; t < TileTokens; t++)
-                estimates[t] = squares[t] = TLanes.Broadcast(0f);
-
-            byte* plane = problem->High + ((long)block * problem->Groups * HeadPlanes.GroupBytes);
-            for (int group = 0; group < problem->Groups; group++)
+            TBytes sumsX0 = TBytes.Zero, sumsX1 = sumsX0, sumsY0 = sumsX0, sumsY1 = sumsX0;
+            for (int column = 0; column < HeadPlanes.GroupColumns; column += StripColumns)
             {
-                long at = ((long)token * problem->GroupStride) + group;
-                long stride = (long)problem->GroupStride * HeadPlanes.GroupColumns;
-                sbyte* x0 = problem->Codes + (at * HeadPlanes.GroupColumns);
-                sbyte* x1 = x0 + (t1 * stride), x2 = x0 + (t2 * stride), x3 = x0 + (t3 * stride);
-                TBytes a = TBytes.Zero, b = a, c = a, d = a;
-                for (int strip = 0; strip < Strips; strip++)
-                {
-                    TBytes codes = TBytes.Load(plane + (((strip * 2) + set) * SetBytes));
-                    TBytes half = TBytes.LowHalves(codes);
-                    int column = strip * StripColumns;
-                    a = TBytes.AddProducts(a, half, TBytes.Spread(x0 + column));
-                    b = TBytes.AddProducts(b, half, TBytes.Spread(x1 + column));
-                    c = TBytes.AddProducts(c, half, TBytes.Spread(x2 + column));
-                    d = TBytes.AddProducts(d, half, TBytes.Spread(x3 + column));
-                    half = TBytes.HighHalves(codes);
-                    column += StripColumns / 2;
-                    a = TBytes.AddProducts(a, half, TBytes.Spread(x0 + column));
-                    b = TBytes.AddProducts(b, half, TBytes.Spread(x1 + column));
-                    c = TBytes.AddProducts(c, half, TBytes.Spread(x2 + column));
-                    d = TBytes.AddProducts(d, half, TBytes.Spread(x3 + column));
-                }
-
-                TLanes steps = TLanes.LoadBFloat((ushort*)(plane + HeadPlanes.GroupCodeBytes) + (set * Lanes.Count));
-                Accumulate(problem, at, a, steps, estimates, squares, 0, 0);
-                Accumulate(problem, at, b, steps, estimates, squares, 1, t1);
-                Accumulate(problem, at, c, steps, estimates, squares, 2, t2);
-                Accumulate(problem, at, d, steps, estimates, squares, 3, t3);
-                plane += HeadPlanes.GroupBytes;
+                TBytes codes0 = TBytes.Load(plane + (column * 2 * SetBytes / StripColumns));
+                TBytes codes1 = TBytes.Load(plane + (column * 2 * SetBytes / StripColumns) + SetBytes);
+                TBytes low0 = TBytes.LowHalves(codes0), low1 = TBytes.LowHalves(codes1);
+                TBytes hidden = TBytes.Spread(x + column);
+                sumsX0 = TBytes.AddProducts(sumsX0, low0, hidden);
+                sumsX1 = TBytes.AddProducts(sumsX1, low1, hidden);
+                hidden = TBytes.Spread(y + column);
+                sumsY0 = TBytes.AddProducts(sumsY0, low0, hidden);
+                sumsY1 = TBytes.AddProducts(sumsY1, low1, hidden);
+                TBytes high0 = TBytes.HighHalves(codes0), high1 = TBytes.HighHalves(codes1);
+                hidden = TBytes.Spread(x + column + (StripColumns / 2));
+                sumsX0 = TBytes.AddProducts(sumsX0, high0, hidden);
+                sumsX1 = TBytes.AddProducts(sumsX1, high1, hidden);
+                hidden = TBytes.Spread(y + column + (StripColumns / 2));
+                sumsY0 = TBytes.AddProducts(sumsY0, high0, hidden);
+                sumsY1 = TBytes.AddProducts(sumsY1, high1, hidden);
             }
 
-            for (int t = 0; t < tokens; t++)
-                Store(problem, block, set, token + t, estimates[t], squares[t]);
+            var steps = (ushort*)(plane + HeadPlanes.GroupCodeBytes);
+            TLanes steps0 = TLanes.LoadBFloat(steps), steps1 = TLanes.LoadBFloat(steps + Lanes.Count);
+            TLanes middle = TLanes.Broadcast(middles[group]), hiddenStep = TLanes.Broadcast(q[group]), term = TLanes.Broadcast(terms[group]);
+            Accumulate(sumsX0, steps0, middle, hiddenStep, term, ref x0, ref vx0);
+            Accumulate(sumsX1, steps1, middle, hiddenStep, term, ref x1, ref vx1);
+            middle = TLanes.Broadcast(middles[stride + group]);
+            hiddenStep = TLanes.Broadcast(q[stride + group]);
+            term = TLanes.Broadcast(terms[stride + group]);
+            Accumulate(sumsY0, steps0, middle, hiddenStep, term, ref y0, ref vy0);
+            Accumulate(sumsY1, steps1, middle, hiddenStep, term, ref y1, ref vy1);
+            plane += HeadPlanes.GroupBytes;
+            x += HeadPlanes.GroupColumns;
+            y += HeadPlanes.GroupColumns;
         }
-    }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Accumulate(ScreenProblem* problem, long at, TBytes sums, TLanes steps, TLanes* estimates, TLanes* squares, int slot, int token)
-    {
-        long own = at + ((long)token * problem->GroupStride);
-        Accumulate(
-            sums, steps, TLanes.Broadcast(problem->Middles[own]), TLanes.Broadcast(problem->HiddenSteps[own]), TLanes.Broadcast(problem->HighTerms[own]),
-            ref estimates[slot], ref squares[slot]);
+        Store(problem, block, 0, token, x0, vx0);
+        Store(problem, block, 1, token, x1, vx1);
+        Store(problem, block, 0, token + 1, y0, vy0);
+        Store(problem, block, 1, token + 1, y1, vy1);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
