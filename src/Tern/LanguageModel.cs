@@ -86,6 +86,7 @@ public sealed class LanguageModel : IDisposable
             PreTokenizer = options.PreTokenizer,
             FloatActivations = options.FloatActivations,
             Tune = options.Tune,
+            Head = options.Head,
         });
     }
 

@@ -29,6 +29,19 @@ public enum KvPrecision
     Q4_0,
 }
 
+/// <summary>How the output matrix is computed. The tokens are the same.</summary>
+public enum HeadMode
+{
+    /// <summary>Screened where a short measurement at load says that it pays.</summary>
+    Auto,
+
+    /// <summary>Every row for every token.</summary>
+    Full,
+
+    /// <summary>In planes of 4 bits first, and the original rows only where they can matter; takes a byte of memory per weight.</summary>
+    Screened,
+}
+
 /// <summary>How to load a model.</summary>
 public sealed record LoadOptions
 {
@@ -58,6 +71,9 @@ public sealed record LoadOptions
 
     /// <summary>How keys and values of the context are kept.</summary>
     public KvPrecision KvCache { get; init; }
+
+    /// <summary>How the output matrix is computed; the tokens are the same.</summary>
+    public HeadMode Head { get; init; }
 
     /// <summary>Requests that may run at the same time and share the model; each has memory for a whole context.</summary>
     public int ParallelRequests { get; init; } = 4;

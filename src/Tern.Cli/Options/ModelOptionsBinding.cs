@@ -15,6 +15,7 @@ internal sealed class ModelOptionsBinding
     private readonly Option<string> _layout = OptionOf.Choice("--i2s-layout", ["canonical", "arm", "4row"], "canonical", "How the bytes of I2_S tensors are arranged; no file says so itself.");
     private readonly Option<string?> _pre = OptionOf.Text("--pre", "NAME", "Pre-tokenizer to use instead of the one that the file names.");
     private readonly Option<string> _activations;
+    private readonly Option<string> _head = OptionOf.Choice("--head", ["auto", "full", "screened"], "auto", "How the output matrix is computed: in full, in planes of 4 bits first, or what proves to be faster. The tokens are the same.");
     private readonly Option<int> _context = OptionOf.Integer("--context", 0, 1 << 24, 0, "Most tokens of prompt and answer together; 0 is what the verb or the model wants.", "-c");
 
     private readonly bool _withThreads;
@@ -39,6 +40,7 @@ internal sealed class ModelOptionsBinding
         command.Add(binding._layout);
         command.Add(binding._pre);
         command.Add(binding._activations);
+        command.Add(binding._head);
         command.Add(binding._context);
         return binding;
     }
@@ -68,6 +70,12 @@ internal sealed class ModelOptionsBinding
         PreTokenizer = PreTokenizer(result),
         FloatActivations = result.GetValue(_activations) == "f32",
         Tune = !result.GetValue(_noTune),
+        Head = result.GetValue(_head) switch
+        {
+            "full" => HeadMode.Full,
+            "screened" => HeadMode.Screened,
+            _ => HeadMode.Auto,
+        },
     };
 
     /// <summary>What the front door takes besides <see cref="Options"/>: one person, one conversation.</summary>

@@ -19,11 +19,10 @@ internal static class LogitsVerb
         Option<bool> json = OptionOf.Flag("--json", "The only form so far; may be left out.");
         Option<int> greedy = OptionOf.Integer("--greedy", 0, GreedyMax, 0, "Also generate N tokens, always the most likely one, end tokens included.");
         Option<int> chunk = OptionOf.Integer("--chunk", 0, SequenceRunner.ChunkMax, 0, "Tokens per forward pass; 0 is as many as memory allows. Results do not depend on it.");
-        Option<string> head = OptionOf.Choice("--head", ["auto", "full"], "auto", "How the output matrix is computed; both are exact.");
         Option<string> kv = KvOption.Create("f32");
         var command = new Command("logits", "Read a JSON array of arrays of token ids, write one JSON object per prompt: logits, top five per position, log-likelihood.")
         {
-            model, json, greedy, chunk, head, kv,
+            model, json, greedy, chunk, kv,
         };
         // Checking is what the verb is for: like keys and values, activations stay floats unless told otherwise.
         ModelOptionsBinding options = ModelOptionsBinding.AddTo(command, activations: "f32");

@@ -230,7 +230,8 @@ internal sealed class Engine : IDisposable
         foreach ((Sequence sequence, int count) in _plan.Slices)
         {
             LogitRows wants = count == sequence.Pending ? LogitRows.Last : LogitRows.None;
-            _batch.Add(sequence.Pages, sequence.Computed, sequence.Tokens.AsSpan(sequence.Computed, count), wants);
+            LogitDemand? demand = wants == LogitRows.Last ? ((Request)sequence).Sampler?.Demand(sequence.Tokens.AsSpan(0, sequence.Count)) : null;
+            _batch.Add(sequence.Pages, sequence.Computed, sequence.Tokens.AsSpan(sequence.Computed, count), wants, demand);
         }
 
         _forward(_batch, _output.AsSpan(0, _batch.LogitRowCount * _limits.OutputWidth));

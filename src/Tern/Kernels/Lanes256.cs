@@ -64,6 +64,10 @@ internal readonly unsafe struct Lanes256 : ILanes<Lanes256>
             Vector256.Shuffle(all, Vector256.Create(4, 4, 5, 5, 6, 6, 7, 7)));
     }
 
+    /// <summary>Sixteen integers as floats.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 FromIntegers(Vector256<int> lower, Vector256<int> upper) => new(Vector256.ConvertToSingle(lower), Vector256.ConvertToSingle(upper));
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Lanes256 value, float* destination)
     {

@@ -55,6 +55,10 @@ internal readonly unsafe struct Lanes512 : ILanes<Lanes512>
     public static Lanes512 LoadDoubled(float* source) => new(Vector512.Shuffle(
         Vector256.Load(source).ToVector512(), Vector512.Create(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)));
 
+    /// <summary>Sixteen integers as floats.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 FromIntegers(Vector512<int> values) => new(Vector512.ConvertToSingle(values));
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Lanes512 value, float* destination) => value._value.Store(destination);
 

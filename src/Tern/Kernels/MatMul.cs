@@ -46,10 +46,13 @@ internal static unsafe class MatMul
     /// <param name="pool">Workers.</param>
     /// <param name="x">[tokens, columns].</param>
     /// <param name="targets">What to multiply x by, and where to.</param>
-    public static void Run(WorkerPool pool, Activations x, ReadOnlySpan<MatMulTarget> targets)
+    public static void Run(WorkerPool pool, Activations x, ReadOnlySpan<MatMulTarget> targets) => Run(pool, x, 0, x.Tokens, targets);
+
+    /// <summary>As above for tokens [first, first + count) of x, whose products become the first ones of the output.</summary>
+    public static void Run(WorkerPool pool, Activations x, int first, int count, ReadOnlySpan<MatMulTarget> targets)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(targets.Length, TargetsMax);
-        if (x.Tokens == 0)
+        if (count == 0)
             return;
 
         Loop loop = default;
@@ -57,7 +60,7 @@ internal static unsafe class MatMul
         new Span<PreparedTile>(prepared, pool.Threads).Clear();
         loop.Prepared = prepared;
         foreach (ref readonly MatMulTarget target in targets)
-            loop.Parts[loop.PartCount++] = PartOf(target, x, pool);
+            loop.Parts[loop.PartCount++] = PartOf(target, x, first, count, pool);
 
         int items = 0;
         for (int i = 0; i < loop.PartCount; i++)
@@ -71,29 +74,67 @@ internal static unsafe class MatMul
         pool.Run(&RunItems, &loop, items, 1);
     }
 
-    private static Part PartOf(in MatMulTarget target, Activations x, WorkerPool pool)
+    /// <summary>The products of some rows with one token: the numbers that <see cref="Run(WorkerPool, WeightMatrix, Activations, float*, long)"/> gives.</summary>
+    /// <param name="pool">Workers.</param>
+    /// <param name="weights">[rows, columns].</param>
+    /// <param name="x">[tokens, columns].</param>
+    /// <param name="token">The token.</param>
+    /// <param name="rows">Which rows.</param>
+    /// <param name="y">[rows.Length].</param>
+    public static void RunRows(WorkerPool pool, WeightMatrix weights, Activations x, int token, ReadOnlySpan<int> rows, Span<float> y)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(y.Length, rows.Length);
+        foreach (int row in rows)
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)row, (uint)weights.Rows);
+
+        bool* prepared = stackalloc bool[pool.Threads];
+        new Span<bool>(prepared, pool.Threads).Clear();
+        fixed (int* list = rows)
+        fixed (float* output = y)
+        {
+            Part part = PartOf(new MatMulTarget(weights, output, weights.Rows), x, token, 1, pool);
+            var loop = new RowLoop
+            {
+                Part = part,
+                RowMultiple = weights.Kernel.Prepare is null ? 1 : weights.Kernel.RowMultiple,
+                Rows = list,
+                Output = output,
+                Prepared = prepared,
+                Scratch = pool.Scratch,
+                ScratchBytes = pool.ScratchBytes,
+            };
+            pool.Run(&RunListed, &loop, rows.Length, 4);
+        }
+    }
+
+    private static Part PartOf(in MatMulTarget target, Activations x, int first, int count, WorkerPool pool)
     {
         WeightMatrix weights = target.Weights;
         ArgumentNullException.ThrowIfNull(target.Output);
         ArgumentOutOfRangeException.ThrowIfLessThan(target.Stride, weights.Rows);
         ArgumentOutOfRangeException.ThrowIfNotEqual(x.Columns, weights.Columns);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)(first + count), (uint)x.Tokens);
         KernelRow kernel = weights.Kernel;
-        var shape = new MatMulShape(weights.Rows, weights.ByteCount / weights.Rows, x.Tokens, pool.Threads);
-        MatMulSplit split = kernel.Split is null ? new MatMulSplit(x.Tokens, shape.ChunkRows(kernel.RowMultiple)) : kernel.Split(in shape);
+        var shape = new MatMulShape(weights.Rows, weights.ByteCount / weights.Rows, count, pool.Threads);
+        MatMulSplit split = kernel.Split is null ? new MatMulSplit(count, shape.ChunkRows(kernel.RowMultiple)) : kernel.Split(in shape);
         if (kernel.ScratchBytes is not null)
             pool.ReserveScratch(kernel.ScratchBytes(weights.Columns, split.TileTokens));
 
-        Part part = default;
-        weights.Bind(ref part.Problem);
-        x.Bind(kernel.Form, pool, ref part.Problem);
-        part.Problem.Output = target.Output;
-        part.Problem.OutputStride = target.Stride;
-        part.Run = kernel.Run;
-        part.Prepare = kernel.Prepare;
-        part.Split = split;
-        part.Tiles = (x.Tokens + split.TileTokens - 1) / split.TileTokens;
-        part.Chunks = (weights.Rows + split.ChunkRows - 1) / split.ChunkRows;
-        return part;
+        MatMulProblem problem = default;
+        weights.Bind(ref problem);
+        x.Bind(kernel.Form, pool, ref problem);
+        problem = Tile(problem, first, count);
+        problem.Output = target.Output;
+        problem.OutputStride = target.Stride;
+        return new Part
+        {
+            Problem = problem,
+            Run = kernel.Run,
+            Prepare = kernel.Prepare,
+            Split = split,
+            Tiles = (count + split.TileTokens - 1) / split.TileTokens,
+            Chunks = (weights.Rows + split.ChunkRows - 1) / split.ChunkRows,
+        };
     }
 
     private static bool ReadsTernary(KernelRow row, bool isGrouped) => isGrouped
@@ -139,6 +180,26 @@ internal static unsafe class MatMul
         }
     }
 
+    /// <summary>Rows of a list: the whole set that a row belongs to where rows go in sets, of which one product is kept.</summary>
+    private static void RunListed(void* state, int start, int end, int worker)
+    {
+        var loop = (RowLoop*)state;
+        MatMulProblem problem = loop->Part.Problem;
+        problem.Scratch = loop->Scratch + (worker * loop->ScratchBytes);
+        if (loop->Part.Prepare is not null && !loop->Prepared[worker])
+            loop->Part.Prepare(&problem);
+        loop->Prepared[worker] = true;
+
+        float* products = stackalloc float[loop->RowMultiple];
+        for (int i = start; i < end; i++)
+        {
+            int row = loop->Rows[i], first = row / loop->RowMultiple * loop->RowMultiple;
+            problem.Output = products - first;
+            loop->Part.Run(&problem, first, Math.Min(first + loop->RowMultiple, problem.Rows));
+            loop->Output[i] = products[row - first];
+        }
+    }
+
     private static MatMulProblem Tile(in MatMulProblem problem, int token, int most)
     {
         MatMulProblem tile = problem;
@@ -157,6 +218,17 @@ internal static unsafe class MatMul
         public Parts Parts;
         public int PartCount;
         public PreparedTile* Prepared;
+        public byte* Scratch;
+        public long ScratchBytes;
+    }
+
+    private struct RowLoop
+    {
+        public Part Part;
+        public int RowMultiple;
+        public int* Rows;
+        public float* Output;
+        public bool* Prepared;
         public byte* Scratch;
         public long ScratchBytes;
     }

@@ -94,8 +94,7 @@ internal sealed class LogitProbe : IDisposable
                 break;
 
             cancellation.ThrowIfCancellationRequested();
-            _runner.Forward([next], position + i, LogitRows.Last);
-            next = TopLogits.Of(_runner.Row(0)).Ids[0];
+            next = _runner.Next(next, position + i);
         }
 
         return tokens;

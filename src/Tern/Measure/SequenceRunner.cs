@@ -16,6 +16,7 @@ internal sealed class SequenceRunner : IDisposable
     private readonly Transformer _transformer;
     private readonly Batch _batch;
     private readonly int[] _pages;
+    private readonly LogitDemand _greedy = LogitDemand.Largest(1)!;
     private readonly int _columns;
     private readonly float[] _output; // [logit rows of a chunk, vocabulary or hidden]
 
@@ -55,10 +56,12 @@ internal sealed class SequenceRunner : IDisposable
     /// <param name="tokens">At most <see cref="Chunk"/>, and at most <see cref="RowsMax"/> when all rows are wanted.</param>
     /// <param name="first">Position of the first one.</param>
     /// <param name="wants">Which rows of output are wanted.</param>
-    public void Forward(ReadOnlySpan<int> tokens, int first, LogitRows wants)
+    public void Forward(ReadOnlySpan<int> tokens, int first, LogitRows wants) => Forward(tokens, first, wants, null);
+
+    private void Forward(ReadOnlySpan<int> tokens, int first, LogitRows wants, LogitDemand? demand)
     {
         _batch.Clear();
-        _batch.Add(_pages, first, tokens, wants);
+        _batch.Add(_pages, first, tokens, wants, demand);
         _transformer.Forward(_batch, _output.AsSpan(0, _batch.LogitRowCount * _columns));
     }
 
@@ -72,6 +75,17 @@ internal sealed class SequenceRunner : IDisposable
             Forward(tokens.Slice(start, count), first + start, start + count == tokens.Length ? LogitRows.Last : LogitRows.None);
         }
     }
+
+    /// <summary>Runs one token and gives the most likely next one, the lowest id of equals: a step of greedy generation.</summary>
+    public int Next(int token, int position)
+    {
+        _greedy.Clear();
+        Forward([token], position, LogitRows.Last, _greedy);
+        return _greedy.IsListed ? _greedy.Ids[TopLogits.Of(Row(0)[.._greedy.Ids.Length]).Ids[0]] : TopLogits.Of(Row(0)).Ids[0];
+    }
+
+    /// <summary>What the screened head has read.</summary>
+    public HeadCounts HeadCounts => _transformer.HeadCounts;
 
     /// <summary>Row <paramref name="index"/> of the last forward pass: logits, or the hidden state of an embedding model.</summary>
     public ReadOnlySpan<float> Row(int index) => _output.AsSpan(index * _columns, _columns);

@@ -14,6 +14,7 @@ internal sealed class SequenceSet : IDisposable
     private readonly Batch _batch;
     private readonly int _layers;
     private readonly int[][] _pages; // [sequences][pages of a sequence]
+    private readonly LogitDemand[] _greedy; // [sequences]
     private readonly float[] _output; // [sequences, vocabulary or hidden]
     private int _filled;
 
@@ -38,6 +39,7 @@ internal sealed class SequenceSet : IDisposable
         _cache = new KvCache(spec, kvType, pages * sequences);
         _transformer = new Transformer(model, _cache, tokensMax, sequences, positionsMax);
         _batch = new Batch(tokensMax, sequences);
+        _greedy = [.. Enumerable.Range(0, sequences).Select(_ => LogitDemand.Largest(1)!)];
         _output = new float[(long)sequences * spec.OutputSize];
         OutputSize = spec.OutputSize;
     }
@@ -57,12 +59,16 @@ internal sealed class SequenceSet : IDisposable
         Forward();
     }
 
-    /// <summary>One token for each of the first <paramref name="count"/> sequences, in one step.</summary>
+    /// <summary>One token for each of the first <paramref name="count"/> sequences, in one step of greedy generation.</summary>
     public void Step(int count, int token, int position)
     {
         _batch.Clear();
         for (int i = 0; i < count; i++)
-            _batch.Add(_pages[i], position, [token], LogitRows.Last);
+        {
+            _greedy[i].Clear();
+            _batch.Add(_pages[i], position, [token], LogitRows.Last, _greedy[i]);
+        }
+
         Forward();
     }
 

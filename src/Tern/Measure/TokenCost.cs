@@ -8,8 +8,8 @@ namespace Tern.Measure;
 /// of the linear layers. Attention's own arithmetic is not in it.
 /// </summary>
 /// <param name="Bytes">
-/// Per token. A step of generation reads the layers' weights and the output matrix once, for all its sequences together, and the keys and
-/// values of each. A prompt reads the weights once per chunk, the output matrix once, and the keys and values before each chunk.
+/// Per token. A step of generation reads the layers' weights and the output matrix (of a screened one the high plane) once, for all its
+/// sequences together, and the keys and values of each. A prompt reads the weights once per chunk, the output matrix once, and the keys and values before each chunk.
 /// </param>
 /// <param name="Operations">Per token, a multiplication and an addition counted as two. A prompt runs the output matrix once.</param>
 internal sealed record TokenCost(double Bytes, double Operations)
@@ -18,16 +18,17 @@ internal sealed record TokenCost(double Bytes, double Operations)
     {
         WeightMatrix[] layers = [.. model.Weights.Layers.SelectMany(l => l.Linears).Select(l => l.Matrix)];
         double layerBytes = layers.Sum(m => (double)m.ByteCount), layerOperations = layers.Sum(OperationsOf);
-        double headBytes = model.Weights.Head?.Matrix.ByteCount ?? 0;
+        double fullHeadBytes = model.Weights.Head?.Matrix.ByteCount ?? 0;
         double headOperations = model.Weights.Head is { } head ? OperationsOf(head.Matrix) : 0;
         if (!test.IsPrompt)
         {
             // The middle step of the test stands for all.
+            double headBytes = model.Weights.HeadPlanes?.HighBytes ?? fullHeadBytes;
             double keysAndValues = KeyValueBytes(model.Spec, kv, test.Depth + ((test.Count - 1) / 2));
             return new TokenCost(((layerBytes + headBytes) / test.Sequences) + keysAndValues, layerOperations + headOperations);
         }
 
-        double bytes = headBytes;
+        double bytes = fullHeadBytes;
         for (int start = 0; start < test.Count; start += SequenceRunner.ChunkMax)
             bytes += layerBytes + KeyValueBytes(model.Spec, kv, test.Depth + start);
         return new TokenCost(bytes / test.Count, layerOperations + (headOperations / test.Count));

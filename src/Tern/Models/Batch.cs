@@ -13,7 +13,8 @@ internal enum LogitRows
 /// <param name="First">Position of the first token.</param>
 /// <param name="Count">Tokens in the slice.</param>
 /// <param name="Wants">Which of them want logits.</param>
-internal readonly record struct Slice(int[] Pages, int First, int Count, LogitRows Wants);
+/// <param name="Demand">What is enough of the last one's logits; null: all.</param>
+internal readonly record struct Slice(int[] Pages, int First, int Count, LogitRows Wants, LogitDemand? Demand);
 
 /// <summary>What one forward pass computes: slices of any number of sequences, travelling together. Reused; allocates nothing after it is made.</summary>
 internal sealed class Batch(int tokensMax, int slicesMax)
@@ -37,14 +38,19 @@ internal sealed class Batch(int tokensMax, int slicesMax)
     public void Clear() => (TokenCount, SliceCount, LogitRowCount) = (0, 0, 0);
 
     /// <summary>Adds the tokens of one sequence at position <paramref name="first"/>.</summary>
-    public void Add(int[] pages, int first, ReadOnlySpan<int> tokens, LogitRows wants)
+    /// <param name="pages">The sequence's pages.</param>
+    /// <param name="first">Position of the first token.</param>
+    /// <param name="tokens">At least one.</param>
+    /// <param name="wants">Which of them want logits.</param>
+    /// <param name="demand">What is enough of the last one's logits; null: all. The forward pass writes its answer there.</param>
+    public void Add(int[] pages, int first, ReadOnlySpan<int> tokens, LogitRows wants, LogitDemand? demand = null)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens.Length, tokensMax - TokenCount);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(SliceCount, slicesMax);
         ArgumentOutOfRangeException.ThrowIfZero(tokens.Length);
         tokens.CopyTo(_tokens.AsSpan(TokenCount));
         TokenCount += tokens.Length;
-        _slices[SliceCount++] = new Slice(pages, first, tokens.Length, wants);
+        _slices[SliceCount++] = new Slice(pages, first, tokens.Length, wants, wants == LogitRows.Last ? demand : null);
         LogitRowCount += wants switch { LogitRows.None => 0, LogitRows.Last => 1, _ => tokens.Length };
     }
 }

@@ -25,6 +25,9 @@ internal sealed record ModelOptions
     /// <summary>Choose among the kernel rows by a short measurement, which is remembered; off is the order of the table.</summary>
     public bool Tune { get; init; }
 
+    /// <summary>How the output matrix is computed.</summary>
+    public HeadMode Head { get; init; }
+
     /// <summary>Receives the share of the weights that is ready, in [0, 1].</summary>
     public Action<double>? Progress { get; init; }
 

@@ -72,6 +72,9 @@ internal sealed class ModelWeights : IDisposable
     /// <summary>[vocabulary, hidden]; null in embedding models.</summary>
     public Linear? Head { get; }
 
+    /// <summary>The head in planes of 4 bits, where it is screened.</summary>
+    public HeadPlanes? HeadPlanes { get; private set; }
+
     /// <summary>[ropeDimensions / 2] divisors of the rotary frequencies, or null.</summary>
     public FloatMatrix? RopeFactors { get; }
 
@@ -142,6 +145,7 @@ internal sealed class ModelWeights : IDisposable
         foreach (FloatMatrix? norm in Layers.SelectMany(l => l.Norms))
             norm?.Dispose();
         OutputNorm.Dispose();
+        HeadPlanes?.Dispose();
         RopeFactors?.Dispose();
     }
 
@@ -169,6 +173,8 @@ internal sealed class ModelWeights : IDisposable
             options.Progress?.Invoke((double)done / bytes);
         }
 
+        if (Head is not null)
+            HeadPlanes = OutputHead.Planes(Head, options, pool);
         foreach (Linear linear in linears)
             if (!linear.Matrix.IsInPlace)
                 file.Drop(linear.Tensor);

@@ -15,6 +15,7 @@ internal sealed class Transformer : IDisposable
     private readonly Workspace _workspace;
     private readonly RotaryFrequencies _rotary;
     private readonly RotaryFrequencies _localRotary;
+    private readonly OutputHead? _head;
     private readonly int[] _outputRows;
 
     /// <param name="model">Weights.</param>
@@ -32,11 +33,16 @@ internal sealed class Transformer : IDisposable
         ReadOnlySpan<float> divisors = _weights.RopeFactors is { } factors ? factors.Row(0) : [];
         _rotary = RotaryFrequencies.From(_spec.Rope, divisors);
         _localRotary = RotaryFrequencies.From(_spec.Rope with { Base = _spec.LocalRopeBase, Scaling = RopeScaling.None }, []);
+        _head = _weights.Head is { } head ? new OutputHead(head.Matrix, _weights.HeadPlanes, _compute, logitRowsMax) : null;
         _outputRows = new int[logitRowsMax];
     }
 
+    /// <summary>What the screened head has read.</summary>
+    public HeadCounts HeadCounts => _head is null ? default : _head.Counts;
+
     /// <summary>
     /// Runs a batch. Output is [batch.LogitRowCount, spec.OutputSize]: logits, or in embedding models hidden states after the final norm.
+    /// A slice's demand may be answered with a list instead, see <see cref="LogitDemand"/>.
     /// Every token must be in [0, vocabulary) and every position in [0, contextMax).
     /// </summary>
     public void Forward(Batch batch, Span<float> output)
@@ -63,6 +69,7 @@ internal sealed class Transformer : IDisposable
 
     public void Dispose()
     {
+        _head?.Dispose();
         _workspace.Dispose();
         _attention.Dispose();
         _compute.Dispose();
@@ -192,8 +199,8 @@ internal sealed class Transformer : IDisposable
 
         Activations normed = _workspace.Activations;
         _compute.RmsNormRows(_workspace.Hidden, _outputRows.AsSpan(0, rows), _weights.OutputNorm, _spec.NormEpsilon, normed);
-        if (_weights.Head is { } head)
-            _compute.MatMul(head.Matrix, normed, output, rows);
+        if (_head is not null)
+            _head.Run(batch, normed, output, rows);
         else
             Compute.CopyTo(normed, _spec.HiddenSize, output, rows);
     }

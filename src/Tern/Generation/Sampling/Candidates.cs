@@ -50,6 +50,15 @@ internal sealed class Candidates(int vocabularySize)
         (_sortedCount, _inIdOrder) = (0, true);
     }
 
+    /// <summary>Starts over with some tokens, in ascending order: all others would be dropped anyway.</summary>
+    public void Load(ReadOnlySpan<int> ids, ReadOnlySpan<float> logits)
+    {
+        Load(logits);
+        for (int i = 0; i < ids.Length; i++)
+            _items[i].Id = ids[i];
+        _inIdOrder = false;
+    }
+
     /// <summary>Where a token stands, or -1 when it was dropped.</summary>
     public int IndexOf(int id)
     {

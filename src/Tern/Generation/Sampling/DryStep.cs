@@ -1,4 +1,5 @@
 using Tern.Kernels;
+using Tern.Models;
 
 namespace Tern.Generation.Sampling;
 
@@ -30,10 +31,33 @@ internal sealed class DryStep(float multiplier, float @base, int allowedLength, 
 
     public override void Apply(Candidates candidates, ReadOnlySpan<int> history)
     {
+        ReadOnlySpan<ulong> penalized = Penalized(history);
+        foreach (ulong repeat in penalized)
+        {
+            int index = candidates.IndexOf((int)(repeat >> 32));
+            if (index < 0)
+                continue;
+            double exponent = Math.Min((int)(repeat & int.MaxValue) - allowedLength, _exponentMax);
+            candidates.Items[index].Logit -= (float)(multiplier * PortableMath.Pow(@base, exponent));
+        }
+
+        if (penalized.Length > 0)
+            candidates.LogitsChanged();
+    }
+
+    public override void AddTouched(ReadOnlySpan<int> history, LogitDemand demand)
+    {
+        foreach (ulong repeat in Penalized(history))
+            demand.Force((int)(repeat >> 32));
+    }
+
+    /// <summary>The tokens that lose something, with the length of the longest repeat that each would continue: token &lt;&lt; 32 | length.</summary>
+    private ReadOnlySpan<ulong> Penalized(ReadOnlySpan<int> history)
+    {
         ReadOnlySpan<int> window = history[^Math.Min(lastCount, history.Length)..];
         int lengthMax = window.Length > allowedLength ? breakers.RepeatMax(window) : -1;
         if (lengthMax < allowedLength)
-            return;
+            return [];
 
         MatchSuffixes(window);
         int count = 0;
@@ -45,21 +69,18 @@ internal sealed class DryStep(float multiplier, float @base, int allowedLength, 
         }
 
         // Sorted, the longest repeat that a token would continue is the last of its run.
-        Span<ulong> penalized = _penalized.AsSpan(0, count);
-        penalized.Sort();
+        Span<ulong> repeats = _penalized.AsSpan(0, count);
+        repeats.Sort();
+        int kept = 0;
         for (int i = 0; i < count; i++)
         {
-            int token = (int)(penalized[i] >> 32);
-            if (i + 1 < count && (int)(penalized[i + 1] >> 32) == token)
-                continue;
-            int index = candidates.IndexOf(token);
-            if (index < 0 || breakers.IsBreaker(token))
-                continue;
-            double exponent = Math.Min((int)(penalized[i] & int.MaxValue) - allowedLength, _exponentMax);
-            candidates.Items[index].Logit -= (float)(multiplier * PortableMath.Pow(@base, exponent));
+            int token = (int)(repeats[i] >> 32);
+            bool isLast = i + 1 == count || (int)(repeats[i + 1] >> 32) != token;
+            if (isLast && !breakers.IsBreaker(token))
+                repeats[kept++] = repeats[i];
         }
 
-        candidates.LogitsChanged();
+        return repeats[..kept];
     }
 
     /// <summary>

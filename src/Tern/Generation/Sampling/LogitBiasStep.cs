@@ -1,3 +1,5 @@
+using Tern.Models;
+
 namespace Tern.Generation.Sampling;
 
 /// <summary>Adds to the logits of single tokens; negative infinity forbids one.</summary>
@@ -16,5 +18,11 @@ internal sealed class LogitBiasStep((int Id, float Bias)[] biases) : SamplerStep
         }
 
         candidates.LogitsChanged();
+    }
+
+    public override void AddTouched(ReadOnlySpan<int> history, LogitDemand demand)
+    {
+        foreach ((int id, _) in biases)
+            demand.Force(id);
     }
 }

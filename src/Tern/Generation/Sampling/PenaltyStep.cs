@@ -1,3 +1,5 @@
+using Tern.Models;
+
 namespace Tern.Generation.Sampling;
 
 /// <summary>
@@ -17,10 +19,7 @@ internal sealed class PenaltyStep(int lastCount, float repeat, float frequency, 
 
     public override void Apply(Candidates candidates, ReadOnlySpan<int> history)
     {
-        Span<int> window = _window.AsSpan(0, Math.Min(lastCount, history.Length));
-        history[^window.Length..].CopyTo(window);
-        window.Sort();
-
+        Span<int> window = Window(history);
         for (int start = 0, end; start < window.Length; start = end)
         {
             end = start + 1;
@@ -35,5 +34,22 @@ internal sealed class PenaltyStep(int lastCount, float repeat, float frequency, 
         }
 
         candidates.LogitsChanged();
+    }
+
+    public override void AddTouched(ReadOnlySpan<int> history, LogitDemand demand)
+    {
+        Span<int> window = Window(history);
+        for (int i = 0; i < window.Length; i++)
+            if (i == 0 || window[i] != window[i - 1])
+                demand.Force(window[i]);
+    }
+
+    /// <summary>The last tokens, sorted by id.</summary>
+    private Span<int> Window(ReadOnlySpan<int> history)
+    {
+        Span<int> window = _window.AsSpan(0, Math.Min(lastCount, history.Length));
+        history[^window.Length..].CopyTo(window);
+        window.Sort();
+        return window;
     }
 }

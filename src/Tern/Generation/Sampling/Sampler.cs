@@ -1,3 +1,5 @@
+using Tern.Models;
+
 namespace Tern.Generation.Sampling;
 
 /// <summary>
@@ -24,8 +26,10 @@ internal sealed class Sampler
     private readonly SamplerStep[] _steps;
     private readonly SeededRandom _random;
     private readonly bool _greedy;
+    private readonly LogitDemand? _demand;
 
-    private Sampler(SamplerStep[] steps, SeededRandom random, bool greedy) => (_steps, _random, _greedy) = (steps, random, greedy);
+    private Sampler(SamplerStep[] steps, SeededRandom random, bool greedy, LogitDemand? demand) =>
+        (_steps, _random, _greedy, _demand) = (steps, random, greedy, demand);
 
     /// <summary>The sampler of a request.</summary>
     /// <param name="options">Validated options.</param>
@@ -53,22 +57,59 @@ internal sealed class Sampler
             XtcStep.From(options, random),
             TemperatureStep.From(options),
         ];
-        return new Sampler([.. shaping.OfType<SamplerStep>(), .. greedy ? [] : choosing.OfType<SamplerStep>()], random, greedy);
+        return new Sampler([.. shaping.OfType<SamplerStep>(), .. greedy ? [] : choosing.OfType<SamplerStep>()], random, greedy, DemandOf(options));
+    }
+
+    /// <summary>What the next token depends on besides the tokens so far; null: on all logits.</summary>
+    /// <param name="history">Prompt and answer so far, as <see cref="Next"/> will get them.</param>
+    public LogitDemand? Demand(ReadOnlySpan<int> history)
+    {
+        if (_demand is null)
+            return null;
+        _demand.Clear();
+        foreach (SamplerStep step in _steps)
+            step.AddTouched(history, _demand);
+        return _demand.IsOverfull ? null : _demand;
     }
 
     /// <summary>The next token.</summary>
-    /// <param name="logits">[vocabulary].</param>
+    /// <param name="logits">[vocabulary]; of a demand that was answered with a list, the list's logits in front.</param>
     /// <param name="history">Prompt and answer so far.</param>
     /// <param name="candidates">Workspace.</param>
     public int Next(ReadOnlySpan<float> logits, ReadOnlySpan<int> history, Candidates candidates)
     {
+        bool isList = _demand is { IsListed: true };
+        ReadOnlySpan<int> ids = isList ? _demand!.Ids : [];
+        if (isList)
+            logits = logits[..ids.Length];
         if (_greedy && _steps.Length == 0)
-            return MostLikely(logits);
+            return isList ? ids[MostLikely(logits)] : MostLikely(logits);
 
-        candidates.Load(logits);
+        if (isList)
+            candidates.Load(ids, logits);
+        else
+            candidates.Load(logits);
         foreach (SamplerStep step in _steps)
             step.Apply(candidates, history);
         return candidates.Items[_greedy ? candidates.MostLikely() : Draw(candidates)].Id;
+    }
+
+    /// <summary>
+    /// Greedy looks at the largest logit; top-k at the k largest, whatever comes after it; min-p alone at those within ln p of the largest. The
+    /// other steps look at all logits when they come first.
+    /// </summary>
+    private static LogitDemand? DemandOf(GenerationOptions options)
+    {
+        if (options.Temperature == 0)
+            return LogitDemand.Largest(1);
+        if (options.TopNSigma > 0)
+            return null;
+
+        bool sharesOfAll = options.TypicalP < 1 || options.TopP < 1;
+        float distance = MinPStep.From(options) is { } minP && !sharesOfAll ? minP.Distance : float.NegativeInfinity;
+        if (options.TopK > 0)
+            return LogitDemand.Largest(options.TopK, distance);
+        return float.IsFinite(distance) ? LogitDemand.Within(distance) : null;
     }
 
     private int Draw(Candidates candidates)
