@@ -141,11 +141,11 @@ internal static unsafe class BlockLanes<TFormat, TCodes>
     }
 
     /// <summary>The weights in this layout.</summary>
-    public static NativeBuffer<byte> Pack(Tensor tensor, WorkerPool pool)
+    public static NativeBuffer<byte> Pack(Tensor tensor, WorkerPool pool, WeightArena? arena)
     {
         (int rows, int columns) = ((int)tensor.Rows, (int)tensor.Columns);
         int groups = (rows + BlockLanes.Rows - 1) / BlockLanes.Rows;
-        var packed = new NativeBuffer<byte>(groups * GroupBytes(columns));
+        NativeBuffer<byte> packed = WeightArena.Take(arena, groups * GroupBytes(columns));
         Packing packing = new()
         {
             From = tensor.Data,

@@ -204,11 +204,11 @@ internal static unsafe class BlockSigns
     }
 
     /// <summary>The weights in this layout.</summary>
-    public static NativeBuffer<byte> Pack(Tensor tensor, WorkerPool pool)
+    public static NativeBuffer<byte> Pack(Tensor tensor, WorkerPool pool, WeightArena? arena)
     {
         (int rows, int columns) = ((int)tensor.Rows, (int)tensor.Columns);
         int groups = (rows + Rows - 1) / Rows;
-        var packed = new NativeBuffer<byte>(groups * GroupBytes(columns));
+        NativeBuffer<byte> packed = WeightArena.Take(arena, groups * GroupBytes(columns));
         Packing packing = new() { From = tensor.Data, To = packed.Pointer, Rows = rows, Columns = columns };
         pool.Run(&PackGroups, &packing, groups, 1);
         return packed;

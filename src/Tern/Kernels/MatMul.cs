@@ -18,8 +18,9 @@ internal static unsafe class MatMul
     /// <param name="choice">Which rows may be used.</param>
     /// <param name="pool">Shares the repacking.</param>
     /// <param name="floatActivations">Compute block types (Q8_0 …) with float activations, the plain definition, instead of int8 per block.</param>
+    /// <param name="arena">Where repacked weights go, which must live longer than the matrix; null for a buffer of their own.</param>
     /// <exception cref="TernException">Refused contents or a shape beyond the limits.</exception>
-    public static WeightMatrix Prepare(Tensor tensor, KernelChoice choice, WorkerPool pool, bool floatActivations = false)
+    public static WeightMatrix Prepare(Tensor tensor, KernelChoice choice, WorkerPool pool, bool floatActivations = false, WeightArena? arena = null)
     {
         CheckShape(tensor);
         long badScale = tensor.Type.FindBadScale(tensor);
@@ -28,11 +29,11 @@ internal static unsafe class MatMul
 
         if (tensor.Type.IsTernary)
         {
-            return new WeightMatrix(tensor, TernaryWeights.Prepare(tensor, isGrouped => KernelTable.Pick(choice, row => ReadsTernary(row, isGrouped)), pool));
+            return new WeightMatrix(tensor, TernaryWeights.Prepare(tensor, isGrouped => KernelTable.Pick(choice, row => ReadsTernary(row, isGrouped)), pool, arena));
         }
 
         KernelRow kernel = KernelTable.Pick(choice, row => Reads(row, tensor.Type) && !(floatActivations && row.Form == ActivationForm.Int8PerBlock));
-        return new WeightMatrix(tensor, kernel, kernel.Layout.Pack(tensor, pool));
+        return new WeightMatrix(tensor, kernel, kernel.Layout.Pack(tensor, pool, arena));
     }
 
     /// <summary>y[token, row] for all rows of one matrix and all tokens of <paramref name="x"/>.</summary>

@@ -40,8 +40,9 @@ internal sealed unsafe class TernaryWeights
     /// <param name="tensor">Of any ternary type.</param>
     /// <param name="pick">The row that will run, told whether scales differ inside a row.</param>
     /// <param name="pool">Workers.</param>
+    /// <param name="arena">Where repacked codes go; null for a buffer of their own.</param>
     /// <exception cref="TernException">Code 3, or a scale that is not finite.</exception>
-    public static TernaryWeights Prepare(Tensor tensor, Func<bool, KernelRow> pick, WorkerPool pool)
+    public static TernaryWeights Prepare(Tensor tensor, Func<bool, KernelRow> pick, WorkerPool pool, WeightArena? arena = null)
     {
         var type = (TernaryType)tensor.Type;
         long scaleColumns = Math.Min(type.ScaleColumns(tensor), tensor.Columns);
@@ -59,7 +60,7 @@ internal sealed unsafe class TernaryWeights
             if (!isWords && IsInPlace(tensor))
                 RefuseCode3(tensor, pool);
             else
-                packed = Pack(tensor, isWords, scales, scaleColumns, pool);
+                packed = Pack(tensor, isWords, scales, scaleColumns, pool, arena);
             return merged is null
                 ? new TernaryWeights(kernel, packed, scales, (int)scaleColumns)
                 : new TernaryWeights(kernel, packed, merged, (int)tensor.Columns);
@@ -132,11 +133,11 @@ internal sealed unsafe class TernaryWeights
             throw Code3(tensor, scan.FirstBad, $"byte 0x{tensor.Data[scan.FirstBad]:x2} holds code 3");
     }
 
-    private static NativeBuffer<byte> Pack(Tensor tensor, bool isWords, NativeBuffer<float> scales, long scaleColumns, WorkerPool pool)
+    private static NativeBuffer<byte> Pack(Tensor tensor, bool isWords, NativeBuffer<float> scales, long scaleColumns, WorkerPool pool, WeightArena? arena)
     {
         int blockRows = isWords ? TernaryWords.BlockRows : 1;
         int codeStride = isWords ? TernaryWords.CodeStride(tensor.Columns) : (int)tensor.Columns;
-        var packed = new NativeBuffer<byte>(isWords ? TernaryWords.ByteCount(tensor.Rows, tensor.Columns) : tensor.Rows * RowBytes(tensor.Columns));
+        NativeBuffer<byte> packed = WeightArena.Take(arena, isWords ? TernaryWords.ByteCount(tensor.Rows, tensor.Columns) : tensor.Rows * RowBytes(tensor.Columns));
         using var codes = new NativeBuffer<sbyte>((long)codeStride * blockRows * pool.Threads);
         var handle = GCHandle.Alloc(tensor);
         try

@@ -17,8 +17,11 @@ namespace Tern.Kernels;
 internal static unsafe class TernaryWordsAvx512<TLookup>
     where TLookup : struct, ITernaryLookup
 {
-    /// <summary>Most tokens that share the digits of a word.</summary>
+    /// <summary>Most tokens that share a reading of the words.</summary>
     private const int LookupTokens = 8;
+
+    /// <summary>Most tokens that share the digits of a word: with eight, nothing more was gained.</summary>
+    private const int SharingTokens = 4;
 
     /// <summary>From here on 32 lanes of tokens, some of them empty, are faster than looking up for 8 at a time twice.</summary>
     private const int RussianTokensMin = 20;
@@ -28,8 +31,11 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
     /// <summary>Blocks that go side by side.</summary>
     private const int GroupBlocks = 4, GroupRows = GroupBlocks * BlockRows;
 
-    /// <summary>Words whose tables for <see cref="LookupTokens"/> tokens stay in the first-level cache (24 KiB), and whose sums fit 16 bits.</summary>
+    /// <summary>Words whose tables for <see cref="SharingTokens"/> tokens stay in the first-level cache (12 KiB), and whose sums fit 16 bits.</summary>
     private const int SharedWords = 12;
+
+    /// <summary>Where the words stand that a block reads after the other blocks of its group had their turn.</summary>
+    private const int SharedBytes = SharedWords * BlockRows * sizeof(ushort);
 
     /// <summary>How far ahead of the words in hand the next ones are asked for, in bytes.</summary>
     private const int AheadBytes = 1024;
@@ -108,7 +114,7 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
         {
             int words = TernaryWords.WordsOf(problem->Columns);
             long tokenShorts = (long)words * LookupTables.WordShorts;
-            int* sums = stackalloc int[LookupTokens * GroupRows]; // [token, GroupRows]
+            int* sums = stackalloc int[SharingTokens * GroupRows]; // [token, GroupRows]
             for (int row = start / BlockRows * BlockRows; row < end; row += GroupRows)
             {
                 int blocks = (Math.Min(GroupRows, end - row) + BlockRows - 1) / BlockRows;
@@ -117,10 +123,8 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
                 {
                     short* tables = (short*)problem->Scratch + (token * tokenShorts);
                     int left = problem->Tokens - token;
-                    int count = left > 4 ? Math.Min(left, LookupTokens) : left >= 3 ? left : 1;
-                    if (count > 4)
-                        Sum8(first, blocks, tables, tokenShorts, words, count - 1, sums);
-                    else if (count > 1)
+                    int count = left >= 3 ? Math.Min(left, SharingTokens) : 1;
+                    if (count > 1)
                         Sum4(first, blocks, tables, tokenShorts, words, count - 1, sums);
                     else if (blocks == GroupBlocks)
                         Sum1Group(first, tables, words, sums);
@@ -199,6 +203,14 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
             Vector512<ushort> three = Vector512.Create((ushort)3), twentySeven = Vector512.Create((ushort)27);
             ushort* word1 = word0 + (words * BlockRows), word2 = word1 + (words * BlockRows), word3 = word2 + (words * BlockRows);
             new Span<int>(sums, GroupRows).Clear();
+            for (int i = 0; i < AheadBytes; i += 64)
+            {
+                Sse.Prefetch0((byte*)word0 + i);
+                Sse.Prefetch0((byte*)word1 + i);
+                Sse.Prefetch0((byte*)word2 + i);
+                Sse.Prefetch0((byte*)word3 + i);
+            }
+
             for (int first = 0; first < words; first += TWay.SegmentWords)
             {
                 Vector512<short> a0 = default, a1 = default, a2 = default, a3 = default;
@@ -246,7 +258,7 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private static void Sum4(ushort* word, int blocks, short* table, long tokenShorts, int words, int last, int* sums)
         {
-            new Span<int>(sums, 4 * GroupRows).Clear();
+            new Span<int>(sums, SharingTokens * GroupRows).Clear();
             for (int first = 0; first < words; first += SharedWords)
             {
                 int count = Math.Min(SharedWords, words - first);
@@ -265,7 +277,8 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
             nint place = 0;
             for (; words > 0; words--, word += BlockRows)
             {
-                Ask(word);
+                Sse.Prefetch1((byte*)word + SharedBytes);
+                Sse.Prefetch1((byte*)word + SharedBytes + 64);
                 Vector512<ushort> restA = Vector512.Load(word), restB = Vector512.Load(word + 32);
                 for (int digit = 0; digit < 4; digit++, place += LookupTables.Entries)
                 {
@@ -287,58 +300,6 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
             Add(a1, b1, sums + GroupRows);
             Add(a2, b2, sums + (2 * GroupRows));
             Add(a3, b3, sums + (3 * GroupRows));
-        }
-
-        /// <summary>Five to eight tokens, 32 rows at a time; where there are fewer than eight, the last one is computed again.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void Sum8(ushort* word, int blocks, short* table, long tokenShorts, int words, int last, int* sums)
-        {
-            short** tables = stackalloc short*[LookupTokens];
-            new Span<int>(sums, LookupTokens * GroupRows).Clear();
-            for (int first = 0; first < words; first += SharedWords)
-            {
-                for (int i = 0; i < LookupTokens; i++)
-                    tables[i] = table + (Math.Min(i, last) * tokenShorts) + ((long)first * LookupTables.WordShorts);
-                int count = Math.Min(SharedWords, words - first);
-                for (int half = 0; half < 2 * blocks; half++)
-                    SumHalf8(word + ((((long)(half / 2) * words) + first) * BlockRows) + (half % 2 * 32), tables, count, sums + (half * 32));
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void SumHalf8(ushort* word, short** tables, int words, int* sums)
-        {
-            Vector512<ushort> three = Vector512.Create((ushort)3), twentySeven = Vector512.Create((ushort)27);
-            short* t0 = tables[0], t1 = tables[1], t2 = tables[2], t3 = tables[3], t4 = tables[4], t5 = tables[5], t6 = tables[6], t7 = tables[7];
-            Vector512<short> a0 = default, a1 = default, a2 = default, a3 = default, a4 = default, a5 = default, a6 = default, a7 = default;
-            nint place = 0;
-            for (int i = 0; i < words; i++, word += BlockRows)
-            {
-                Sse.Prefetch0((byte*)word + AheadBytes);
-                Vector512<ushort> rest = Vector512.Load(word);
-                for (int table = 0; table < 4; table++, place += LookupTables.Entries)
-                {
-                    Vector512<short> digits = Digit(rest, table < 3 ? twentySeven : three);
-                    a0 += TWay.Look(Vector512.Load(t0 + place), digits);
-                    a1 += TWay.Look(Vector512.Load(t1 + place), digits);
-                    a2 += TWay.Look(Vector512.Load(t2 + place), digits);
-                    a3 += TWay.Look(Vector512.Load(t3 + place), digits);
-                    a4 += TWay.Look(Vector512.Load(t4 + place), digits);
-                    a5 += TWay.Look(Vector512.Load(t5 + place), digits);
-                    a6 += TWay.Look(Vector512.Load(t6 + place), digits);
-                    a7 += TWay.Look(Vector512.Load(t7 + place), digits);
-                    rest *= twentySeven;
-                }
-            }
-
-            AddHalf(a0, sums);
-            AddHalf(a1, sums + GroupRows);
-            AddHalf(a2, sums + (2 * GroupRows));
-            AddHalf(a3, sums + (3 * GroupRows));
-            AddHalf(a4, sums + (4 * GroupRows));
-            AddHalf(a5, sums + (5 * GroupRows));
-            AddHalf(a6, sums + (6 * GroupRows));
-            AddHalf(a7, sums + (7 * GroupRows));
         }
 
         /// <summary>Asks for what one of several streams will read soon.</summary>

@@ -6,9 +6,9 @@ namespace Tern.Kernels;
 /// <summary>How weights lie in memory while they are used. Most types are used as the file holds them; ternary types share one layout.</summary>
 internal sealed class WeightLayout
 {
-    private readonly Func<Tensor, WorkerPool, NativeBuffer<byte>>? _pack;
+    private readonly Func<Tensor, WorkerPool, WeightArena?, NativeBuffer<byte>>? _pack;
 
-    private WeightLayout(string name, TensorType? native, Func<Tensor, WorkerPool, NativeBuffer<byte>>? pack = null) =>
+    private WeightLayout(string name, TensorType? native, Func<Tensor, WorkerPool, WeightArena?, NativeBuffer<byte>>? pack = null) =>
         (Name, Native, _pack) = (name, native, pack);
 
     public string Name { get; }
@@ -35,8 +35,8 @@ internal sealed class WeightLayout
     public static WeightLayout Of(TensorType type) => new(type.Name, type);
 
     /// <summary>A layout of its own that <paramref name="pack"/> makes of tensors of <paramref name="type"/> at load.</summary>
-    public static WeightLayout Packed(string name, TensorType type, Func<Tensor, WorkerPool, NativeBuffer<byte>> pack) => new(name, type, pack);
+    public static WeightLayout Packed(string name, TensorType type, Func<Tensor, WorkerPool, WeightArena?, NativeBuffer<byte>> pack) => new(name, type, pack);
 
     /// <summary>The weights in this layout, or null when it is what the file holds.</summary>
-    public NativeBuffer<byte>? Pack(Tensor tensor, WorkerPool pool) => _pack?.Invoke(tensor, pool);
+    public NativeBuffer<byte>? Pack(Tensor tensor, WorkerPool pool, WeightArena? arena = null) => _pack?.Invoke(tensor, pool, arena);
 }

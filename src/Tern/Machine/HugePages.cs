@@ -11,8 +11,8 @@ internal static unsafe partial class HugePages
     /// <summary>Bytes of a huge page.</summary>
     public const nuint PageBytes = 2 << 20;
 
-    /// <summary>Buffers from this size on are worth aligning to huge pages.</summary>
-    public const nuint WorthBytes = 2 * PageBytes;
+    /// <summary>Buffers from this size on are worth aligning to huge pages. Only the whole ones inside are huge, so no memory is wasted.</summary>
+    public const nuint WorthBytes = PageBytes;
 
     private const int MadviseHugePage = 14;
 

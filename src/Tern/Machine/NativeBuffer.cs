@@ -37,6 +37,12 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
         GC.AddMemoryPressure(_byteCount);
     }
 
+    private NativeBuffer(T* pointer, long count)
+    {
+        Pointer = pointer;
+        Count = count;
+    }
+
     ~NativeBuffer() => Free();
 
     /// <summary>The number of elements.</summary>
@@ -54,6 +60,15 @@ internal sealed unsafe class NativeBuffer<T> : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(start);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(start, Count - count);
         return new Span<T>(Pointer + start, count);
+    }
+
+    /// <summary>Elements [first, first + count) of a buffer, which must live longer; disposing this frees nothing.</summary>
+    public static NativeBuffer<T> Within(NativeBuffer<T> whole, long first, long count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, whole.Count - first);
+        return new NativeBuffer<T>(whole.Pointer + first, count);
     }
 
     public void Dispose()

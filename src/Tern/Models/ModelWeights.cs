@@ -19,8 +19,8 @@ internal sealed class Linear(Tensor tensor, FloatMatrix? inputNorm) : IDisposabl
     public WeightMatrix Matrix => _matrix ?? throw new InvalidOperationException($"{tensor.Name} is not prepared");
 
     /// <summary>Chooses the kernel row and repacks if it wants another layout.</summary>
-    public void Prepare(KernelChoice choice, WorkerPool pool, bool floatActivations) =>
-        _matrix = MatMul.Prepare(tensor, choice, pool, floatActivations);
+    public void Prepare(KernelChoice choice, WorkerPool pool, bool floatActivations, WeightArena arena) =>
+        _matrix = MatMul.Prepare(tensor, choice, pool, floatActivations, arena);
 
     public void Dispose()
     {
@@ -56,6 +56,8 @@ internal sealed record LayerWeights(
 /// <summary>All weights of a model, bound by name, checked for shape, in their working layout.</summary>
 internal sealed class ModelWeights : IDisposable
 {
+    private readonly WeightArena _arena = new();
+
     private ModelWeights(Tensor embedding, LayerWeights[] layers, FloatMatrix outputNorm, Linear? head, FloatMatrix? ropeFactors) =>
         (Embedding, Layers, OutputNorm, Head, RopeFactors) = (embedding, layers, outputNorm, head, ropeFactors);
 
@@ -147,6 +149,7 @@ internal sealed class ModelWeights : IDisposable
         OutputNorm.Dispose();
         HeadPlanes?.Dispose();
         RopeFactors?.Dispose();
+        _arena.Dispose();
     }
 
     /// <summary>
@@ -166,7 +169,7 @@ internal sealed class ModelWeights : IDisposable
             Linear linear = linears[i];
             if (i + 1 < linears.Length)
                 file.Fetch(linears[i + 1].Tensor);
-            linear.Prepare(kernels.For(linear.Tensor.Type), pool, options.FloatActivations);
+            linear.Prepare(kernels.For(linear.Tensor.Type), pool, options.FloatActivations, _arena);
             if (!linear.Matrix.IsInPlace)
                 file.Drop(linear.Tensor);
             done += linear.Tensor.ByteCount;
