@@ -179,7 +179,7 @@ internal sealed class ModelWeights : IDisposable
         if (Head is not null)
             HeadPlanes = OutputHead.Planes(Head, options, pool);
         foreach (Linear linear in linears)
-            if (!linear.Matrix.IsInPlace)
+            if (!linear.Matrix.IsInPlace || (linear == Head && HeadPlanes is not null)) // of a screened head few rows are read again
                 file.Drop(linear.Tensor);
     }
 }

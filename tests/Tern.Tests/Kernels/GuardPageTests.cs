@@ -99,7 +99,6 @@ public sealed unsafe class GuardPageTests
         {
             using var matrix = new WeightMatrix(tensor, row, packed: null);
             matrix.Bind(ref problem);
-            
             row.Run(&problem, 0, rows);
             return;
         }
