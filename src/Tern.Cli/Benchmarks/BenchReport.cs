@@ -8,7 +8,7 @@ using Tern.Models;
 namespace Tern.Cli.Benchmarks;
 
 /// <summary>Figures of one number of threads, with the ceilings of the same run and the kernel rows in use.</summary>
-internal sealed record BenchRun(MachineCeilings Ceilings, IReadOnlyList<BenchRow> Rows, IReadOnlyList<(string Type, string Rows)> Kernels, string Tuning, string Energy);
+internal sealed record BenchRun(MachineCeilings Ceilings, IReadOnlyList<BenchRow> Rows, IReadOnlyList<(string Type, string Rows)> Kernels, HeadCounts Head, string Tuning, string Energy);
 
 /// <summary>One test with its cost and what it is measured against.</summary>
 internal sealed record BenchRow(BenchmarkFigure Figure, TokenCost Cost, MachineCeilings Ceilings, double? RatioToOne)
@@ -32,15 +32,20 @@ internal static class BenchReport
         EnergyMeter? energy = EnergyMeter.Open(out string reason);
         MachineCeilings before = MachineCeilings.Measure(model.Pool.Threads, cancellation);
         var figures = new List<BenchmarkFigure>();
+        HeadCounts head;
         using (var benchmark = new ModelBenchmark(model, plan.Tests, plan.Kv, energy))
+        {
             foreach (BenchmarkTest test in plan.Tests)
                 figures.Add(benchmark.Run(test, plan.Repetitions, work => progress(Math.Min(1, (done += work) / total)), cancellation));
+            head = benchmark.HeadCounts;
+        }
 
         MachineCeilings ceilings = before.OrHigher(MachineCeilings.Measure(model.Pool.Threads, cancellation));
         return new BenchRun(
             ceilings,
             [.. figures.Select(f => new BenchRow(f, TokenCost.Of(model, plan.Kv, f.Test), ceilings, RatioToOne(f, figures)))],
             MachineReport.Kernels(model),
+            head,
             MachineReport.Tuning(model),
             energy is null ? $"not measurable here: {reason}" : "RAPL, processor packages and memory");
     }
@@ -78,9 +83,15 @@ internal static class BenchReport
             Console.Out.WriteLine(Ceilings(run.Ceilings));
         BenchRun last = runs[^1];
         Console.Out.WriteLine($"kernel rows: {string.Join("; ", last.Kernels.Select(k => $"{k.Type} {k.Rows}"))} ({last.Tuning})");
+        if (last.Head.Tokens > 0)
+            Console.Out.WriteLine(Head(last.Head));
         Console.Out.WriteLine($"energy: {last.Energy}");
         Console.Out.WriteLine(MachineReport.Line);
     }
+
+    private static string Head(HeadCounts head) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"head: screened {head.Tokens} times, {head.Widened} widened; rows per token {(double)head.Tightened / head.Tokens:0.0} in the low plane, {(double)head.Exact / head.Tokens:0.0} in full");
 
     private static string Ceilings(MachineCeilings c) => string.Create(
         CultureInfo.InvariantCulture,
@@ -95,10 +106,23 @@ internal static class BenchReport
             WriteRow(writer, row, runs.Count > 1);
         WriteCeiling(writer, runs[^1]);
         MachineReport.WriteKernels(writer, runs[^1].Kernels, runs[^1].Tuning);
+        WriteHead(writer, runs[^1].Head);
         writer.WriteString("energy", runs[^1].Energy);
         MachineReport.Write(writer);
         writer.WriteEndObject();
         output.EndLine();
+    }
+
+    /// <summary>Rows of the output matrix that the last run read, by plane; zeros where the head was computed in full.</summary>
+    private static void WriteHead(Utf8JsonWriter writer, HeadCounts head)
+    {
+        writer.WriteStartObject("head");
+        writer.WriteNumber("screenedTokens", head.Tokens);
+        writer.WriteNumber("widenedTokens", head.Widened);
+        writer.WriteNumber("highPlaneRows", head.Screened);
+        writer.WriteNumber("lowPlaneRows", head.Tightened);
+        writer.WriteNumber("originalRows", head.Exact);
+        writer.WriteEndObject();
     }
 
     private static void WriteRow(Utf8JsonWriter writer, BenchRow row, bool withThreads)

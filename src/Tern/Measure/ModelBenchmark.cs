@@ -98,6 +98,9 @@ internal sealed class ModelBenchmark : IDisposable
         return new BenchmarkFigure(test, Speed.Of(rates), joules.Count == repetitions ? Speed.Of(joules).Median : null);
     }
 
+    /// <summary>What the screened head has read in all tests so far.</summary>
+    public HeadCounts HeadCounts => _sequences.HeadCounts;
+
     public void Dispose() => _sequences.Dispose();
 
     private void Once(BenchmarkTest test, CancellationToken cancellation)

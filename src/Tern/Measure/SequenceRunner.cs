@@ -84,9 +84,6 @@ internal sealed class SequenceRunner : IDisposable
         return _greedy.IsListed ? _greedy.Ids[TopLogits.Of(Row(0)[.._greedy.Ids.Length]).Ids[0]] : TopLogits.Of(Row(0)).Ids[0];
     }
 
-    /// <summary>What the screened head has read.</summary>
-    public HeadCounts HeadCounts => _transformer.HeadCounts;
-
     /// <summary>Row <paramref name="index"/> of the last forward pass: logits, or the hidden state of an embedding model.</summary>
     public ReadOnlySpan<float> Row(int index) => _output.AsSpan(index * _columns, _columns);
 

@@ -46,6 +46,9 @@ internal sealed class SequenceSet : IDisposable
 
     public int Sequences { get; }
 
+    /// <summary>What the screened head has read.</summary>
+    public HeadCounts HeadCounts => _transformer.HeadCounts;
+
     /// <summary>Most tokens per forward pass.</summary>
     public int Chunk { get; }
 
