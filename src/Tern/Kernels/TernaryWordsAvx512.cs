@@ -8,9 +8,9 @@ namespace Tern.Kernels;
 /// The matmul over <see cref="TernaryWords"/> with 512-bit vectors. Nothing is multiplied by a weight: what three columns can add up to is
 /// looked up.
 /// <code>
-///   up to 8 tokens    the lanes are rows: a word gives digits by fixed-point products, a digit looks up its three columns' sum in a
+///   few tokens        the lanes are rows: a word gives digits by fixed-point products, a digit looks up its three columns' sum in a
 ///                     register (VPERMW, VPERMB), tables made from the token's activations before the first row
-///   more tokens       the lanes are 32 tokens: <see cref="TernaryRussians"/>
+///   many tokens       the lanes are 32 tokens: <see cref="TernaryRussians"/>
 /// </code>
 /// The loops skip tiered compilation: what profiling makes of them ran a third slower here, and the first prompt would wait for it.
 /// </summary>
@@ -23,7 +23,7 @@ internal static unsafe class TernaryWordsAvx512<TLookup>
     /// <summary>Most tokens that share the digits of a word: with eight, nothing more was gained.</summary>
     private const int SharingTokens = 4;
 
-    /// <summary>From here on 32 lanes of tokens, some of them empty, are faster than looking up for 8 at a time twice.</summary>
+    /// <summary>From here on 32 lanes of tokens, some of them empty, are faster than tiles of <see cref="LookupTokens"/>.</summary>
     private const int RussianTokensMin = 20;
 
     private const int BlockRows = TernaryWords.BlockRows;
