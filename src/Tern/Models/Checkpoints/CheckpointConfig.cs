@@ -19,7 +19,7 @@ internal sealed class CheckpointConfig(string path, JsonElement fields, string p
     /// <exception cref="TernException">It is malformed, or no object.</exception>
     public static CheckpointConfig Read(string path)
     {
-        using JsonDocument document = JsonFile.Read(path);
+        using JsonDocument document = ConfigurationFile.Read(path);
         if (document.RootElement.ValueKind != JsonValueKind.Object)
             throw FileError.At(ErrorKind.Format, path, 0, "file", $"holds {document.RootElement.ValueKind}, must hold an object", "the file is damaged: download it again");
         return new CheckpointConfig(path, document.RootElement.Clone());

@@ -5,7 +5,7 @@ using Microsoft.Win32.SafeHandles;
 namespace Tern.Files;
 
 /// <summary>Reads a small JSON file that an untrusted folder holds.</summary>
-internal static class JsonFile
+internal static class ConfigurationFile
 {
     /// <summary>Bytes of a configuration; real ones have a few thousand.</summary>
     public const int BytesMax = 4 << 20;
@@ -42,7 +42,7 @@ internal static class JsonFile
     {
         using SafeFileHandle handle = ModelFile.Open(path, out long length);
         if (length > BytesMax)
-            throw FileError.At(ErrorKind.Limit, path, 0, "file", $"has {length} bytes, above the limit {nameof(JsonFile)}.{nameof(BytesMax)} of {BytesMax}", "no configuration needs that much: take the file from a source you trust");
+            throw FileError.At(ErrorKind.Limit, path, 0, "file", $"has {length} bytes, above the limit {nameof(ConfigurationFile)}.{nameof(BytesMax)} of {BytesMax}", "no configuration needs that much: take the file from a source you trust");
         byte[] bytes = new byte[length];
         int done = 0;
         while (done < bytes.Length && RandomAccess.Read(handle, bytes.AsSpan(done), done) is > 0 and int count)
