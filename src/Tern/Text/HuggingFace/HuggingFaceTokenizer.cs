@@ -124,7 +124,11 @@ internal static class HuggingFaceTokenizer
     {
         JsonField model = root["model"];
         if (model["unk_token"].Text is { } unknown && tokens.Find(unknown) is var id and >= 0)
+        {
             tokens.Mark(id, TokenKind.Unknown);
+            into.Set(Prefix + "unknown_token_id", (uint)id);
+        }
+
         if (model["byte_fallback"].Flag == true)
             MarkBytes(tokens);
         if (model["ignore_merges"].Flag == true)
