@@ -53,6 +53,7 @@ public sealed class MalformedDirectoryTests
         ["word suffix"] = (Unsupported, "'</w>'", d => d.Model["end_of_word_suffix"] = "</w>"),
         ["no vocabulary"] = (Semantic, "'model.vocab'", d => d.Model.Remove("vocab")),
         ["vocabulary is a list"] = (Semantic, "'model.vocab'", d => d.Model["vocab"] = new JsonArray()),
+        ["vocabulary is empty"] = (Semantic, "at least one", d => d.Model["vocab"] = new JsonObject()),
         ["id of text"] = (Semantic, "'model.vocab'", d => d.Vocabulary["th"] = "256"),
         ["id with fraction"] = (Semantic, "'model.vocab'", d => d.Vocabulary["th"] = 256.5),
         ["id of null"] = (Semantic, "'model.vocab'", d => d.Vocabulary["th"] = null),
