@@ -63,7 +63,8 @@ internal sealed record HubSettings
             : throw new TernException(ErrorKind.Request, $"{variable} is '{text}', must be an address such as {DefaultHub}");
     }
 
-    private static string StoreFolder()
+    /// <summary>The store's folder by the environment and the habits of the system.</summary>
+    public static string StoreFolder()
     {
         if (HubEnvironment.Read(HubEnvironment.Models) is { } chosen)
             return Path.GetFullPath(chosen);
