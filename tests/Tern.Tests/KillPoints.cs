@@ -34,7 +34,7 @@ internal static partial class KillPoints
         string log = Path.GetTempFileName();
         try
         {
-            (int exitCode, string error) = Run(start, ["-o", log, "-e", "trace=" + Calls]);
+            (int exitCode, string error) = Run(start, ["--seccomp-bpf", "-o", log, "-e", "trace=" + Calls]);
             Assert.True(exitCode == 0, $"the program must run through once: exit code {exitCode}, {error}");
             var counts = new Dictionary<(string Thread, string Call), int>();
             var points = new List<KillPoint>();
@@ -61,6 +61,7 @@ internal static partial class KillPoints
     /// <summary>Runs the program and kills it at a point. False when it ended before it came there.</summary>
     public static bool Kill(ProcessStartInfo start, KillPoint point)
     {
+        // Without --seccomp-bpf, with which strace 6.1 never gets beyond the first call of a kind.
         (int exitCode, _) = Run(start, ["-o", "/dev/null", "-e", "trace=" + point.Call, "-e", string.Create(CultureInfo.InvariantCulture, $"inject={point.Call}:signal=SIGKILL:when={point.Count}")]);
         return exitCode is 137 or -9;
     }
@@ -70,8 +71,7 @@ internal static partial class KillPoints
     /// <summary>Starts the program under strace; the log keeps calls of failing programs quiet.</summary>
     private static (int ExitCode, string Error) Run(ProcessStartInfo program, string[] options)
     {
-        // With seccomp only the calls that are looked for stop the program: it runs at nearly full speed.
-        var start = new ProcessStartInfo("strace", ["-f", "--seccomp-bpf", "-qqq", .. options, program.FileName, .. program.ArgumentList])
+        var start = new ProcessStartInfo("strace", ["-f", "-qqq", .. options, program.FileName, .. program.ArgumentList])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

@@ -1,4 +1,3 @@
-using System.Text;
 using Tern.Hub;
 using Tern.Tests.Cli;
 
@@ -244,6 +243,6 @@ public sealed class StoreTests
     private static void WriteOllama(HubWorld world, string name, string tag, string json)
     {
         string folder = Directory.CreateDirectory(Path.Combine(world.Settings.OllamaStore, "manifests", "registry.ollama.ai", "library", name)).FullName;
-        File.WriteAllText(Path.Combine(folder, tag), json, Encoding.UTF8);
+        File.WriteAllText(Path.Combine(folder, tag), json);
     }
 }
