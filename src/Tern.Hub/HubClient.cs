@@ -109,6 +109,9 @@ internal sealed class HubClient : IDisposable
 
             if (message.StatusCode is HttpStatusCode.MovedPermanently or HttpStatusCode.Found or HttpStatusCode.SeeOther or HttpStatusCode.TemporaryRedirect or HttpStatusCode.PermanentRedirect)
             {
+                // Storage hosts sign addresses for one method; what the hub knows is here already.
+                if (method == HttpMethod.Head && linkedETag is not null && linkedBytes is not null)
+                    return new HubResponse(message, current, linkedETag, linkedBytes);
                 using (message)
                     current = NextHop(current, message.Headers.Location);
                 continue;

@@ -11,9 +11,12 @@ internal sealed record ImportFile(string Path, string Name);
 /// Brings models that are on this machine already into the store: a GGUF file (with the other parts of a split one), a folder with a
 /// checkpoint, or a model of Ollama's store.
 /// </summary>
-internal sealed class Importer(HubSettings settings, ModelStore store, TransferProgress progress)
+internal sealed class Importer(HubSettings settings, ModelStore store, TransferProgress progress, Action<string> say)
 {
     private const int BlockBytes = 1 << 20;
+
+    /// <summary>Checkpoints are flat; deeper folders are something else, or a link to itself.</summary>
+    private const int DepthMax = 4;
 
     /// <summary>Imports.</summary>
     /// <param name="source">A path, or <c>ollama:NAME[:TAG]</c>.</param>
@@ -24,7 +27,7 @@ internal sealed class Importer(HubSettings settings, ModelStore store, TransferP
     {
         (List<ImportFile> files, string? main, ModelName proposed) = Files(source);
         using IDisposable bringing = BringIn(cancellation);
-        progress.Total = files.Sum(f => new FileInfo(f.Path).Length);
+        progress.Total = files.Sum(f => StoreFiles.Length(f.Path));
         CheckRoom(progress.Total, link);
         var stored = new List<ManifestFile>();
         foreach (ImportFile file in files)
@@ -42,7 +45,7 @@ internal sealed class Importer(HubSettings settings, ModelStore store, TransferP
             Source = source.StartsWith(OllamaModels.Prefix, StringComparison.Ordinal) ? source : Path.GetFullPath(source),
             Created = DateTimeOffset.UtcNow,
         };
-        manifest = manifest with { Type = ModelType.Of(store, manifest) };
+        manifest = manifest with { Type = ModelType.Of(store, manifest, say) };
         store.Commit(manifest, cancellation);
         return manifest;
     }
@@ -80,14 +83,14 @@ internal sealed class Importer(HubSettings settings, ModelStore store, TransferP
 
         List<ImportFile> files =
         [
-            .. Directory.EnumerateFiles(source, "*", SearchOption.AllDirectories)
+            .. Directory.EnumerateFiles(source, "*", new EnumerationOptions { RecurseSubdirectories = true, MaxRecursionDepth = DepthMax, AttributesToSkip = FileAttributes.None })
                 .Select(p => new ImportFile(p, Path.GetRelativePath(source, p).Replace(Path.DirectorySeparatorChar, '/')))
                 .Where(f => !f.Name.Split('/').Any(part => part.StartsWith('.')) && !f.Name.EndsWith(StoreLayout.PartialSuffix, StringComparison.Ordinal))
                 .OrderBy(f => f.Name, StringComparer.Ordinal),
         ];
         foreach (ImportFile file in files)
             SafePath.Check(file.Name, source);
-        var folder = new Repository(source, "", null, [.. files.Select(f => new RepositoryFile(f.Name, new FileInfo(f.Path).Length, null, null))]);
+        var folder = new Repository(source, "", null, [.. files.Select(f => new RepositoryFile(f.Name, null, null, null))]);
         FileChoice choice = FileChoice.From(folder, wanted: null, asDirectory: false, allFiles: false);
         return ([.. choice.Files.Select(f => files.First(g => g.Name == f.Path))], choice.Main, ModelName.FromFile(source));
     }
@@ -96,7 +99,7 @@ internal sealed class Importer(HubSettings settings, ModelStore store, TransferP
     private static List<string> Parts(string path)
     {
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
-        var beside = new Repository(path, "", null, [.. Directory.EnumerateFiles(folder, "*.gguf").Select(p => new RepositoryFile(Path.GetFileName(p), 0, null, null))]);
+        var beside = new Repository(path, "", null, [.. Directory.EnumerateFiles(folder, "*.gguf").Select(p => new RepositoryFile(Path.GetFileName(p), null, null, null))]);
         return path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) && beside.Files.Any(f => f.Path == Path.GetFileName(path))
             ? [.. FileChoice.From(beside, Path.GetFileName(path), asDirectory: false, allFiles: false).Files.Select(f => Path.Combine(folder, f.Path))]
             : [path];

@@ -28,8 +28,14 @@ internal sealed class ModelStore(StoreLayout layout)
     /// <exception cref="TernException">Its manifest is damaged.</exception>
     public Manifest? Find(ModelName name)
     {
-        string path = layout.Manifest(name);
-        return File.Exists(path) ? Manifest.Read(path) : null;
+        try
+        {
+            return Manifest.Read(layout.Manifest(name));
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
     }
 
     /// <summary>
@@ -127,9 +133,7 @@ internal sealed class ModelStore(StoreLayout layout)
             ? Directory.EnumerateFiles(layout.Manifests, "*" + StoreLayout.ManifestSuffix, SearchOption.AllDirectories)
             : [];
 
-    private static bool IsWhole(string folder, Manifest manifest) => manifest.Files.All(f => new FileInfo(Path.Combine(folder, LocalName(f.Path))) is { Exists: true } info && Length(info) == f.Bytes);
-
-    private static long Length(FileInfo info) => info.LinkTarget is null ? info.Length : info.ResolveLinkTarget(returnFinalTarget: true) is FileInfo { Exists: true } target ? target.Length : -1;
+    private static bool IsWhole(string folder, Manifest manifest) => manifest.Files.All(f => StoreFiles.Length(Path.Combine(folder, LocalName(f.Path))) == f.Bytes);
 
     /// <summary>Links under a temporary name first; the folder's own name holds a digest of its contents, so it never changes afterwards.</summary>
     private void MakeDirectory(Manifest manifest)

@@ -35,6 +35,18 @@ internal sealed class Puller(HubSettings settings, ModelStore store, TransferPro
     /// <exception cref="TernException">Nothing was changed in the store; what was downloaded is kept where that makes sense.</exception>
     public async Task<Manifest> Pull(PullRequest request, CancellationToken cancellation)
     {
+        try
+        {
+            return await PullChecked(request, cancellation);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new TernException(ErrorKind.File, $"{store.Layout.Root}: the store cannot be used: {e.Message.TrimEnd('.')}; check its permissions and the free space, or set {HubEnvironment.Models}", e);
+        }
+    }
+
+    private async Task<Manifest> PullChecked(PullRequest request, CancellationToken cancellation)
+    {
         if (settings.Offline)
             throw new TernException(ErrorKind.File, $"{request.Name}: is not in the store, and nothing is downloaded offline; run without --offline ({HubEnvironment.Offline}, {HubEnvironment.HuggingFaceOffline})");
 
@@ -50,7 +62,7 @@ internal sealed class Puller(HubSettings settings, ModelStore store, TransferPro
             ? string.Create(CultureInfo.InvariantCulture, $"{repository.Name}: {choice.Files.Count} files ({choice.Type}): {choice.Reason}")
             : $"{repository.Name}: {choice.Main} ({choice.Type}): {choice.Reason}");
 
-        MakeFolders();
+        Directory.CreateDirectory(store.Layout.Blobs);
         using IDisposable bringing = store.BringIn(cancellation);
         List<RepositoryFile> files = [];
         foreach (RepositoryFile file in choice.Files)
@@ -74,23 +86,11 @@ internal sealed class Puller(HubSettings settings, ModelStore store, TransferPro
             Created = DateTimeOffset.UtcNow,
         };
         cancellation.ThrowIfCancellationRequested();
-        manifest = manifest with { Type = ModelType.Of(store, manifest) };
+        manifest = manifest with { Type = ModelType.Of(store, manifest, say) };
         store.Commit(manifest, cancellation);
         if (request.KnownSha256 is { } known && stored.Find(f => f.Path == choice.Main)?.Sha256 != known)
             say($"{repository.Name}: the file is newer than the one that this version of tern was tested with");
         return manifest;
-    }
-
-    private void MakeFolders()
-    {
-        try
-        {
-            Directory.CreateDirectory(store.Layout.Blobs);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new TernException(ErrorKind.File, $"{store.Layout.Root}: the folder of the store cannot be made: {e.Message.TrimEnd('.')}; check it or set {HubEnvironment.Models}", e);
-        }
     }
 
     /// <summary>Size and hash that the list left out come from the file's own headers.</summary>
@@ -104,7 +104,7 @@ internal sealed class Puller(HubSettings settings, ModelStore store, TransferPro
             async token =>
             {
                 using HubResponse response = await client.Send(HttpMethod.Head, client.FileAddress(repository.Name, repository.Commit, file.Path), null, token);
-                if (!response.Message.IsSuccessStatusCode)
+                if (!response.Message.IsSuccessStatusCode && response.LinkedETag is null)
                     throw client.Refused(response, repository.Name, $"file '{file.Path}'");
                 string? etag = (response.LinkedETag ?? response.Message.Headers.ETag?.Tag)?.Trim('"').ToLowerInvariant();
                 file = file with

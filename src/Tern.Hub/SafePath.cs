@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Tern.Hub;
 
 /// <summary>
@@ -19,8 +21,8 @@ internal static class SafePath
     {
         if (name.Length is 0 or > LengthMax)
             return $"its length is {name.Length}, must be 1 to {LengthMax}";
-        if (name.Any(c => char.IsControl(c) || char.IsSurrogate(c)))
-            return "it holds a control character";
+        if (name.Any(c => char.IsControl(c) || char.IsSurrogate(c) || char.GetUnicodeCategory(c) == UnicodeCategory.Format))
+            return "it holds a character that cannot be seen";
         if (name.IndexOfAny(['\\', ':', '*', '?', '"', '<', '>', '|']) is >= 0 and int place)
             return $"it holds '{name[place]}'";
         foreach (string part in name.Split('/'))

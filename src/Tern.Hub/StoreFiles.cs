@@ -42,6 +42,15 @@ internal static class StoreFiles
         File.Delete(path);
     }
 
+    /// <summary>Bytes of a file, of the one behind it where it is a symbolic link; -1 where there is none.</summary>
+    public static long Length(string path)
+    {
+        var file = new FileInfo(path);
+        if (file.LinkTarget is not null)
+            file = file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo;
+        return file is { Exists: true } ? file.Length : -1;
+    }
+
     /// <summary>Nobody writes to a blob: programs map it.</summary>
     public static void MakeReadOnly(string path) => File.SetAttributes(path, File.GetAttributes(path) | FileAttributes.ReadOnly);
 

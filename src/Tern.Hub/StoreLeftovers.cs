@@ -65,8 +65,8 @@ internal static class StoreLeftovers
         using IDisposable? blobs = store.TryDeleteBlobs();
         if (blobs is null)
             return null;
-        IReadOnlyList<Leftover> found = Find(store, warn);
         RefuseIfDamaged(store);
+        IReadOnlyList<Leftover> found = Find(store, warn);
         foreach (Leftover leftover in found)
         {
             if (Directory.Exists(leftover.Path))
@@ -83,6 +83,7 @@ internal static class StoreLeftovers
     {
         StoreLayout layout = store.Layout;
         using IDisposable names = store.ChangeNames(cancellation);
+        RefuseIfDamaged(store);
         string path = layout.Manifest(manifest.Name);
         StoreFiles.DeleteFile(path);
         StoreFiles.FlushFolderOf(path);
@@ -94,7 +95,6 @@ internal static class StoreLeftovers
         using IDisposable? blobs = store.TryDeleteBlobs();
         if (blobs is null)
             return false;
-        RefuseIfDamaged(store);
         HashSet<string> named = [.. store.List(_ => { }).SelectMany(m => m.Files).Select(f => f.Sha256)];
         foreach (ManifestFile file in manifest.Files.Where(f => !named.Contains(f.Sha256)).DistinctBy(f => f.Sha256))
             StoreFiles.DeleteFile(layout.Blob(file.Sha256));

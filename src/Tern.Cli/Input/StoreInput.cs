@@ -25,13 +25,16 @@ internal static class StoreInput
     public static string ShortName(Manifest model) =>
         Catalog.All.FirstOrDefault(e => e.ModelName == model.Name && (e.File is null || e.File == model.Main))?.Name ?? model.Name.ToString();
 
+    /// <summary>A line for the person; names in it may come from the hub.</summary>
+    public static void Say(string line) => Screen.Note(Messages.OneLine(line));
+
     /// <summary>Pulls with progress, and says what to do after Ctrl+C.</summary>
     public static async Task<Manifest> Pull(HubSettings settings, ModelStore store, PullRequest request, CancellationToken cancellation)
     {
         var progress = new TransferProgress();
         try
         {
-            return await Transfer.Show(progress, () => new Puller(settings, store, progress, Screen.Note).Pull(request, cancellation));
+            return await Transfer.Show(progress, () => new Puller(settings, store, progress, Say).Pull(request, cancellation));
         }
         catch (OperationCanceledException)
         {

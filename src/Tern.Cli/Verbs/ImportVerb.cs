@@ -23,7 +23,7 @@ internal static class ImportVerb
             var progress = new TransferProgress();
             Manifest model = await Transfer.Show(
                 progress,
-                () => Task.FromResult(new Importer(settings, store, progress).Import(result.GetValue(source)!, chosen, result.GetValue(link), interrupt.Token)));
+                () => Task.FromResult(new Importer(settings, store, progress, StoreInput.Say).Import(result.GetValue(source)!, chosen, result.GetValue(link), interrupt.Token)));
             Screen.Note($"imported as {model.Name}");
             Console.Out.WriteLine(store.PathOf(new StoredModel(model, model.Main)));
             return ExitCode.Success;

@@ -238,7 +238,7 @@ public sealed class StoreTests
     }
 
     private static Manifest Import(HubWorld world, string source, ModelName? name, bool link = false) =>
-        new Importer(world.Settings, world.Store, new TransferProgress()).Import(source, name, link, CancellationToken.None);
+        new Importer(world.Settings, world.Store, new TransferProgress(), world.Said.Add).Import(source, name, link, CancellationToken.None);
 
     private static void WriteOllama(HubWorld world, string name, string tag, string json)
     {
