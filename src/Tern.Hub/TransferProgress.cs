@@ -6,7 +6,7 @@ internal sealed class TransferProgress
     private long _done;
     private long _total;
     private long _checked;
-    private volatile string _doing = "";
+    private volatile string _doing = "starting";
 
     /// <summary>Bytes of all files.</summary>
     public long Total
@@ -21,7 +21,7 @@ internal sealed class TransferProgress
     /// <summary>Bytes whose hash was computed.</summary>
     public long Checked => Interlocked.Read(ref _checked);
 
-    /// <summary>What goes on, in a word or two.</summary>
+    /// <summary>What goes on, in a word or two; never empty.</summary>
     public string Doing
     {
         get => _doing;

@@ -159,6 +159,21 @@ public sealed partial class HubProcessTests
         Assert.All(world.Hub.Requests, r => Assert.Equal("hub.invalid", r.Header("Host")));
     }
 
+    [TerminalFact]
+    public void A_person_at_a_terminal_sees_a_bar_and_the_path()
+    {
+        using var world = new HubWorld(s_story);
+        world.Hub.Misbehave = (request, answer) => request.Header("Range") is null ? null : answer() with { Drip = (50_000, TimeSpan.FromMilliseconds(20)) };
+
+        (int exitCode, string output) = PseudoTerminal.Run($"'{TernProcess.Executable}' pull {HubWorld.Name}", world.Variables);
+
+        Assert.True(exitCode == 0, output);
+        Assert.Contains("story-i2_s.gguf", output, StringComparison.Ordinal);
+        Assert.Contains("MB", output, StringComparison.Ordinal);
+        Assert.Contains("\u001b[", output, StringComparison.Ordinal);
+        world.AssertHas(s_story);
+    }
+
     [SmallDiskFact]
     public void A_disk_that_is_full_leaves_no_model_and_a_download_that_goes_on()
     {
