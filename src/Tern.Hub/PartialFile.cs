@@ -56,9 +56,11 @@ internal sealed class PartialFile : IDisposable
     /// <param name="key">What to call it.</param>
     /// <param name="length">Bytes that the whole file has.</param>
     /// <param name="isFinished">Whether the file is there under its last name.</param>
+    /// <param name="waiting">Is told once, when another process works on it.</param>
     /// <param name="cancellation">Ends the waiting.</param>
-    public static async Task<PartialFile?> Open(StoreLayout layout, string key, long length, Func<bool> isFinished, CancellationToken cancellation)
+    public static async Task<PartialFile?> Open(StoreLayout layout, string key, long length, Func<bool> isFinished, Action waiting, CancellationToken cancellation)
     {
+        bool isWaiting = false;
         while (!isFinished())
         {
             FileStream? stream = null;
@@ -68,6 +70,9 @@ internal sealed class PartialFile : IDisposable
             }
             catch (IOException e) when (StoreLock.IsTaken(e))
             {
+                if (!isWaiting)
+                    waiting();
+                isWaiting = true;
                 await Task.Delay(s_poll, cancellation);
                 continue;
             }

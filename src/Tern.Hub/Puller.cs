@@ -153,7 +153,8 @@ internal sealed class Puller(HubSettings settings, ModelStore store, TransferPro
         string name = $"{repository.Name}/{file.Path}";
         for (int attempt = 1; ; attempt++)
         {
-            using PartialFile? partial = await PartialFile.Open(store.Layout, file.Key!, file.Bytes!.Value, () => Known(file) is not null, cancellation);
+            using PartialFile? partial = await PartialFile.Open(
+                store.Layout, file.Key!, file.Bytes!.Value, () => Known(file) is not null, () => say($"{name}: another process downloads it; waiting"), cancellation);
             if (partial is null)
             {
                 progress.Add(file.Bytes.Value);

@@ -99,6 +99,7 @@ public sealed partial class HubProcessTests
         world.Hub.Misbehave = (request, answer) => request.Header("Range") is null ? null : answer() with { Drip = (50_000, TimeSpan.FromMilliseconds(20)) };
         Process[] pulls = [.. Enumerable.Range(0, 2).Select(_ => TernProcess.Start(["pull", HubWorld.Name], world.Variables))];
 
+        string said = "";
         foreach (Process pull in pulls)
         {
             using (pull)
@@ -108,11 +109,13 @@ public sealed partial class HubProcessTests
                 await pull.WaitForExitAsync();
                 Assert.True(pull.ExitCode == 0, error);
                 Assert.NotEmpty(await output);
+                said += error;
             }
         }
 
         world.AssertHas(config, file);
         Assert.Equal(file.Contents.Length + config.Contents.Length, world.Hub.BodyBytes);
+        Assert.Contains("another process downloads it", said, StringComparison.Ordinal);
     }
 
     [Fact]
