@@ -22,6 +22,12 @@ internal static class Program
         BenchVerb.Create,
         PerplexityVerb.Create,
         DummyVerb.Create,
+        PullVerb.Create,
+        ListVerb.Create,
+        ShowVerb.Create,
+        RmVerb.Create,
+        CpVerb.Create,
+        ImportVerb.Create,
     ];
 
     private static int Main(string[] arguments)
