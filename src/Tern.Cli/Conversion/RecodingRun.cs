@@ -17,7 +17,6 @@ namespace Tern.Cli.Conversion;
 /// <summary>What <c>quantize</c> and <c>convert</c> have in common: their options, the refusals before anything is written, the work, and its summary.</summary>
 internal sealed class RecodingRun
 {
-    private const double GB = 1e9;
     private const int PerplexityContext = 512;
 
     private readonly Option<string> _ptq = OptionOf.Choice("--ptq", ["refuse", "absmean", "twn"], "refuse", "How to make a model ternary that was not trained for it, which ruins it: one scale for the mean |w| of a tensor, or the ternary weight networks of 2016.");
@@ -90,7 +89,7 @@ internal sealed class RecodingRun
             Messages.Warnings(plan.Warnings);
             long predicted = GgufConversion.PredictBytes(plan, metadata);
             OutputPlace.CheckSpace(output, predicted);
-            Screen.Note(string.Create(CultureInfo.InvariantCulture, $"{output}: about {predicted / GB:0.00} GB"));
+            Console.Out.WriteLine($"{output}: will have about {Size(predicted)}");
             ConversionReport report = Transfer.Measure(
                 $"writing {Path.GetFileName(output)}",
                 plan.Tensors.Sum(t => t.Source.ByteCount),
@@ -98,7 +97,7 @@ internal sealed class RecodingRun
             double seconds = clock.Elapsed.TotalSeconds;
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{output}: {plan.MainType.Name}, {report.Bytes / GB:0.00} GB from {report.SourceBytes / GB:0.00} GB in {seconds:0.0} s ({report.SourceBytes / 1e6 / seconds:0} MB/s)"));
+                $"{output}: {plan.MainType.Name}, {Size(report.Bytes)} from {Size(report.SourceBytes)} in {seconds:0.0} s ({report.SourceBytes / 1e6 / seconds:0} MB/s)"));
             foreach (string note in report.Notes)
                 Console.Out.WriteLine(note);
         }
@@ -120,6 +119,9 @@ internal sealed class RecodingRun
         int context = Math.Min(PerplexityContext, model.Spec.ContextLength);
         return Work.Measure($"perplexity {when}", progress => Tern.Measure.Perplexity.Measure(model, text, context, KvType.F32, progress, _interrupt.Token));
     }
+
+    private static string Size(long bytes) =>
+        bytes >= 1e9 ? string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e9:0.00} GB") : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e6:0.00} MB");
 
     private static Option<string?> TypeOption(string name, string description)
     {

@@ -66,6 +66,9 @@ internal sealed class ConversionPlan
         (TensorType.Q4_K, [TensorType.Q4_0]),
     ];
 
+    /// <summary>Types without ternary arithmetic that can hold -s, 0 and +s.</summary>
+    private static readonly TensorType[] s_keepTernaryWeights = [TensorType.F32, TensorType.F16, TensorType.BF16, TensorType.Q8_0, TensorType.Q2_0];
+
     private readonly List<TensorPlan> _tensors = [];
     private readonly List<string> _notes = [];
     private readonly List<string> _warnings = [];
@@ -117,7 +120,7 @@ internal sealed class ConversionPlan
     private TensorPlan For(Tensor tensor, bool trained)
     {
         if (tensor.Shape.Count == 1)
-            return Plan(tensor, tensor.Type == TensorType.BF16 ? TensorType.F32 : Writable(tensor));
+            return Plan(tensor, _loop.Source is GgufFile && tensor.Type == TensorType.F16 ? TensorType.F16 : TensorType.F32);
         TensorType asked = tensor.Name switch
         {
             EmbeddingName => _options.Embeddings,
@@ -137,7 +140,9 @@ internal sealed class ConversionPlan
 
     /// <summary>The tensor's own type, or the nearest that a file can hold.</summary>
     private static TensorType Writable(Tensor tensor) =>
-        TensorType.All.Contains(tensor.Type) ? tensor.Type : tensor.Type.IsTernary ? TensorType.I2S : TensorType.F16;
+        tensor.Type == TensorType.Q2_0_G128 ? TensorType.Q2_0
+        : TensorType.All.Contains(tensor.Type) ? tensor.Type
+        : tensor.Type.IsTernary ? TensorType.I2S : TensorType.F16;
 
     private static TensorPlan Plan(Tensor tensor, TensorType type)
     {
@@ -191,6 +196,9 @@ internal sealed class ConversionPlan
         if (ternarises)
             _warnings.Add("this model was NOT trained to be ternary: what is written will most likely talk nonsense; measure the damage with --text FILE, or use q8_0 or q4_0");
         if (_tensors.Exists(t => t.Source.Type.IsTernary && IsLinear(t.Source) && !t.Type.IsTernary))
-            _notes.Add($"ternary layers are written as {MainType.Name}: the weights are the same, but activations are no longer rounded to 8 bits per token as in training, so answers may differ");
+        {
+            string weights = s_keepTernaryWeights.Contains(MainType) ? "the weights are the same (their scale rounded)" : "the weights are rounded";
+            _notes.Add($"ternary layers are written as {MainType.Name}: {weights}, and activations are no longer rounded to 8 bits per token as in training, so answers may differ");
+        }
     }
 }
