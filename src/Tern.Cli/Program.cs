@@ -22,6 +22,7 @@ internal static class Program
         BenchVerb.Create,
         PerplexityVerb.Create,
         DummyVerb.Create,
+        ConvertVerb.Create,
         QuantizeVerb.Create,
         FixVerb.Create,
     ];

@@ -34,14 +34,18 @@ internal sealed class RowLoop(ModelSource source, int threads, CancellationToken
     public static int PieceRows(long columns, long multiple) =>
         checked((int)(Math.Max(1, WeightsPerPiece / columns / multiple) * multiple));
 
-    /// <summary>Runs over all rows.</summary>
-    /// <param name="tensor">Its rows.</param>
+    /// <summary>Runs over all rows of a tensor.</summary>
+    public void Run(Tensor tensor, int pieceRows, Action<long, int, int> body) => Run(tensor, tensor.Rows, pieceRows, body, null);
+
+    /// <summary>Runs over rows.</summary>
+    /// <param name="tensor">What is read.</param>
+    /// <param name="rows">How many rows there are to work on.</param>
     /// <param name="pieceRows">Rows of a piece.</param>
     /// <param name="body">(first row, rows, slot in [0, 2 · <see cref="SlotsPerBatch"/>)): the work on a piece, on any thread.</param>
     /// <param name="batchDone">(first slot, pieces): called in the order of the rows on this thread, before the next batch begins.</param>
-    public void Run(Tensor tensor, int pieceRows, Action<long, int, int> body, Action<int, int>? batchDone = null)
+    public void Run(Tensor tensor, long rows, int pieceRows, Action<long, int, int> body, Action<int, int>? batchDone)
     {
-        long rows = tensor.Rows, pieces = (rows + pieceRows - 1) / pieceRows;
+        long pieces = (rows + pieceRows - 1) / pieceRows;
         double bytesPerPiece = (double)tensor.ByteCount / pieces, sinceDrop = 0;
         int firstSlot = 0;
         for (long piece = 0; piece < pieces; piece += SlotsPerBatch)

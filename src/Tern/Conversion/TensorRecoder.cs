@@ -12,8 +12,7 @@ internal sealed class TensorRecoder(RowLoop loop, ConversionOptions options, Act
     private const int CopyPiece = 1 << 20;
     private const int OldGroupBytes = 34, ScaleBytes = 2, HalfGroupCodes = 16;
 
-    private readonly byte[][] _slots = [.. Enumerable.Repeat(Array.Empty<byte>(), 2 * loop.SlotsPerBatch)];
-    private readonly int[] _lengths = new int[2 * loop.SlotsPerBatch];
+    private readonly PieceWriter _pieces = new(loop, advance);
 
     /// <summary>The largest relative change of a scale that the target type had to round.</summary>
     public double LargestScaleError { get; private set; }
@@ -81,7 +80,7 @@ internal sealed class TensorRecoder(RowLoop loop, ConversionOptions options, Act
             throw tensor.Error(ErrorKind.Unsupported, 0, $"has several scales in a row, and {type.Name} has room for one: write it as tq1_0 or tq2_0");
 
         int columns = (int)tensor.Columns;
-        Run(tensor, stream, RowLoop.PieceRows(columns, type.RowsPerPiece(columns)), rows => type.CodeBytes(columns, rows), (first, rows, destination) =>
+        _pieces.Write(tensor, tensor.Rows, RowLoop.PieceRows(columns, type.RowsPerPiece(columns)), stream, rows => type.CodeBytes(columns, rows), (first, rows, destination) =>
         {
             sbyte[] codes = ArrayPool<sbyte>.Shared.Rent(rows * columns);
             for (int row = 0; row < rows; row++)
@@ -101,7 +100,7 @@ internal sealed class TensorRecoder(RowLoop loop, ConversionOptions options, Act
         // Weights that become -d, 0, +d are brought to those values first, and codes of ternary types are checked on the way.
         bool hasCodes = tensor.Type.IsTernary || (plan.Type == TensorType.Q2_0 && ConversionPlan.IsLinear(tensor));
         TernarySource? ternary = hasCodes ? plan.Exact ?? Source(plan) : null;
-        Run(tensor, stream, RowLoop.PieceRows(columns, 1), rows => checked((long)plan.Type.ByteCount((UInt128)columns, (UInt128)rows)), (first, rows, destination) =>
+        _pieces.Write(tensor, tensor.Rows, RowLoop.PieceRows(columns, 1), stream, rows => checked((long)plan.Type.ByteCount((UInt128)columns, (UInt128)rows)), (first, rows, destination) =>
         {
             float[] floats = ArrayPool<float>.Shared.Rent(rows * columns);
             for (int row = 0; row < rows; row++)
@@ -143,44 +142,6 @@ internal sealed class TensorRecoder(RowLoop loop, ConversionOptions options, Act
         return false;
     }
 
-    /// <summary>Encodes pieces on all threads and writes the half of the slots that is ready while the other half is filled.</summary>
-    private void Run(Tensor tensor, Stream stream, int pieceRows, Func<long, long> byteCount, PieceEncoder encode)
-    {
-        Task writing = Task.CompletedTask;
-        long bytesPerPiece = tensor.ByteCount * pieceRows / tensor.Rows;
-        try
-        {
-            loop.Run(
-                tensor,
-                pieceRows,
-                (first, rows, slot) =>
-                {
-                    int bytes = checked((int)byteCount(rows));
-                    if (_slots[slot].Length < bytes)
-                        _slots[slot] = new byte[bytes];
-                    _lengths[slot] = bytes;
-                    encode(first, rows, _slots[slot].AsSpan(0, bytes));
-                },
-                (firstSlot, pieces) =>
-                {
-                    writing.GetAwaiter().GetResult();
-                    writing = Task.Run(() =>
-                    {
-                        for (int slot = firstSlot; slot < firstSlot + pieces; slot++)
-                            stream.Write(_slots[slot], 0, _lengths[slot]);
-                    });
-                    advance(bytesPerPiece * pieces);
-                });
-        }
-        finally
-        {
-            // Nobody else may touch the stream while a half is still on its way.
-            Task.WaitAny(writing);
-        }
-
-        writing.GetAwaiter().GetResult();
-    }
-
     private void NoteScales(TernarySource source, TernaryType type)
     {
         bool halves = type is TernaryBlockType or IQ1_BNType;
@@ -193,6 +154,4 @@ internal sealed class TensorRecoder(RowLoop loop, ConversionOptions options, Act
                 LargestScaleError = Math.Max(LargestScaleError, Math.Abs(((double)rounded - scale) / scale));
         }
     }
-
-    private delegate void PieceEncoder(long first, int rows, Span<byte> destination);
 }
