@@ -75,7 +75,7 @@ internal sealed class Model : IDisposable
     /// </summary>
     /// <exception cref="TernException">Missing, malformed or unsupported file.</exception>
     public static ModelSource Open(string path, ModelOptions options) =>
-        CheckpointFolder.Of(path) is { } folder ? Checkpoint.Open(folder, options.WeightScale) : GgufFile.Open(path, options.I2sLayout);
+        CheckpointFolder.Of(path) is { } folder ? Checkpoint.Open(folder, options.WeightScale, options.PreTokenizer) : GgufFile.Open(path, options.I2sLayout);
 
     /// <summary>Loads a model.</summary>
     /// <exception cref="TernException">Missing, malformed or unsupported file.</exception>

@@ -136,7 +136,7 @@ public sealed class SafetensorsFileTests : IDisposable
     [InlineData("")]
     public void An_index_names_files_of_its_folder_only(string file)
     {
-        string path = WriteIndex($$"""{"weight_map":{"a":"{{file}}"}}""");
+        string path = WriteIndex("{\"weight_map\":{\"a\":\"" + file + "\"}}");
         TernException error = Assert.Throws<TernException>(() => CheckpointFolder.OpenWeights(_folder.Path));
         AssertRefusal(error, Format, path);
     }

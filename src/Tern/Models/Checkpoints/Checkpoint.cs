@@ -1,6 +1,7 @@
 using Tern.Files;
 using Tern.Models.Architectures;
 using Tern.Numerics;
+using Tern.Text.HuggingFace;
 
 namespace Tern.Models.Checkpoints;
 
@@ -33,8 +34,9 @@ internal sealed class Checkpoint : ModelSource
     /// <summary>Opens a checkpoint.</summary>
     /// <param name="folder">Where it lies.</param>
     /// <param name="scale">What scales of packed weights mean.</param>
+    /// <param name="preTokenizer">The pre-tokenizer to use instead of the one that the files mean; null for theirs.</param>
     /// <exception cref="TernException">The folder is none, or its files are malformed or of a kind that Tern does not run.</exception>
-    public static Checkpoint Open(string folder, WeightScale scale)
+    public static Checkpoint Open(string folder, WeightScale scale, string? preTokenizer)
     {
         CheckpointConfig config = CheckpointFolder.ReadConfig(folder);
         Architecture architecture = CheckpointMetadata.ArchitectureOf(config);
@@ -43,7 +45,7 @@ internal sealed class Checkpoint : ModelSource
         List<SafetensorsFile> files = CheckpointFolder.OpenWeights(folder);
         try
         {
-            return Open(folder, config, architecture, metadata, divisors, files, scale);
+            return Open(folder, config, architecture, metadata, divisors, files, scale, preTokenizer);
         }
         catch
         {
@@ -62,7 +64,7 @@ internal sealed class Checkpoint : ModelSource
         _owned.ForEach(o => o.Dispose());
     }
 
-    private static Checkpoint Open(string folder, CheckpointConfig config, Architecture architecture, Metadata metadata, float[]? divisors, List<SafetensorsFile> files, WeightScale scale)
+    private static Checkpoint Open(string folder, CheckpointConfig config, Architecture architecture, Metadata metadata, float[]? divisors, List<SafetensorsFile> files, WeightScale scale, string? preTokenizer)
     {
         CheckpointFamily family = architecture.Checkpoint!;
         var warnings = new List<string>();
@@ -85,6 +87,7 @@ internal sealed class Checkpoint : ModelSource
         if (embedding.Rows != rows)
             throw config.Wrong("vocab_size", $"{rows} tokens, but tensor 'embed_tokens.weight' has {embedding.Rows} rows");
 
+        HuggingFaceTokenizer.Read(folder, rows, metadata, warnings.Add, preTokenizer);
         List<OwnedTensor> owned = divisors is null ? [] : [new OwnedTensor("rope_freqs.weight", divisors, config.Path)];
         return new Checkpoint(metadata, tensors, files, owned, warnings);
     }
