@@ -1,5 +1,6 @@
 using System.Globalization;
 using Tern.Files;
+using Tern.Models.Checkpoints;
 using Tern.Numerics;
 
 namespace Tern.Conversion;
@@ -47,6 +48,8 @@ internal static class GgufConversion
         var metadata = new Metadata(source.Metadata.Path);
         foreach (MetadataEntry entry in source.Metadata.Entries)
             metadata.TryAdd(entry);
+        if (source is Checkpoint && metadata.Find("general.license") is null && ModelCard.Licence(source.Metadata.Path) is { } licence)
+            metadata.Set("general.license", licence);
         if (plan.IsCopy && metadata.Find("general.file_type") is not null)
             return metadata;
         metadata.Set("general.file_type", s_fileTypes.FirstOrDefault(f => f.Type == plan.MainType).FileType);

@@ -6,6 +6,11 @@ using Tern.Text;
 
 namespace Tern.Conversion.HuggingFace;
 
+/// <summary>What <c>quantization_config</c> says of ternary layers.</summary>
+/// <param name="Mode">offline for packed codes, online for the floats that training rounds.</param>
+/// <param name="Dense">Modules that are not ternary.</param>
+internal sealed record LinearFormat(string Mode, IReadOnlyList<string> Dense);
+
 /// <summary>Writes <c>config.json</c> and <c>generation_config.json</c> of a model.</summary>
 internal static class ConfigJson
 {
@@ -14,8 +19,8 @@ internal static class ConfigJson
     /// <param name="spec">The model.</param>
     /// <param name="family">How its architecture looks as a checkpoint.</param>
     /// <param name="tokenizer">Its special tokens.</param>
-    /// <param name="tensors">Which of its layers are packed.</param>
-    public static void Write(Utf8JsonWriter writer, ModelSpec spec, CheckpointFamily family, Tokenizer tokenizer, TensorExport tensors)
+    /// <param name="format">Its ternary layers; null when it has none.</param>
+    public static void Write(Utf8JsonWriter writer, ModelSpec spec, CheckpointFamily family, Tokenizer tokenizer, LinearFormat? format)
     {
         writer.WriteStartObject();
         writer.WriteStartArray("architectures");
@@ -42,8 +47,8 @@ internal static class ConfigJson
         writer.WriteString("torch_dtype", "bfloat16");
         if (spec.Architecture == "gemma3")
             WriteGemma(writer, spec);
-        if (tensors.IsTernary)
-            WriteQuantization(writer, tensors);
+        if (format is not null)
+            WriteQuantization(writer, format);
         writer.WriteEndObject();
     }
 
@@ -107,20 +112,20 @@ internal static class ConfigJson
         writer.WriteNumber("rope_local_base_freq", spec.LocalRopeBase);
     }
 
-    private static void WriteQuantization(Utf8JsonWriter writer, TensorExport tensors)
+    private static void WriteQuantization(Utf8JsonWriter writer, LinearFormat format)
     {
         writer.WriteStartObject("quantization_config");
         writer.WriteString("quant_method", "bitnet");
         writer.WriteString("linear_class", "autobitlinear");
-        writer.WriteString("quantization_mode", "offline");
-        if (tensors.DenseLinears.Count == 0)
+        writer.WriteString("quantization_mode", format.Mode);
+        if (format.Dense.Count == 0)
         {
             writer.WriteNull("modules_to_not_convert");
         }
         else
         {
             writer.WriteStartArray("modules_to_not_convert");
-            foreach (string module in tensors.DenseLinears)
+            foreach (string module in format.Dense)
                 writer.WriteStringValue(module);
             writer.WriteEndArray();
         }

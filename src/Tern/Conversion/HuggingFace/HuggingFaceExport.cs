@@ -9,17 +9,9 @@ using Tern.Text;
 
 namespace Tern.Conversion.HuggingFace;
 
-/// <summary>
-/// Writes a model as the folder of a Hugging Face checkpoint. The folder appears with all its files or not at all:
-/// <code>
-/// NAME.tern-partial/   config.json  generation_config.json  tokenizer.json  tokenizer_config.json  model.safetensors     each flushed
-/// rename to NAME, flush the folder above
-/// </code>
-/// </summary>
+/// <summary>Writes a model as the folder of a Hugging Face checkpoint: configuration, tokenizer and weights.</summary>
 internal static class HuggingFaceExport
 {
-    private const string PartialSuffix = ".tern-partial", ReplacedSuffix = ".tern-replaced";
-
     private static readonly JsonWriterOptions s_json = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Writes the folder.</summary>
@@ -32,7 +24,6 @@ internal static class HuggingFaceExport
     /// <exception cref="TernException">The architecture or the tokenizer has no form as a checkpoint, or the files cannot be written.</exception>
     public static ConversionReport Write(ModelSource source, string folder, int threads, Action<double> progress, CancellationToken cancellation)
     {
-        folder = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
         ModelSpec spec = Model.ReadSpec(source, _ => { });
         CheckpointFamily family = FamilyOf(spec);
         Tokenizer tokenizer = Tokenizer.From(source.Metadata, _ => { });
@@ -42,34 +33,24 @@ internal static class HuggingFaceExport
             done += bytes;
             progress(Math.Min(1, (double)done / total));
         });
-        string partial = folder + PartialSuffix;
-        try
+        var words = new TokenizerJson(source.Metadata, tokenizer);
+        LinearFormat? format = tensors.IsTernary ? new LinearFormat("offline", tensors.DenseLinears) : null;
+        AtomicFolder.Write(folder, partial =>
         {
-            if (Directory.Exists(partial))
-                Directory.Delete(partial, recursive: true);
-            Directory.CreateDirectory(partial);
-            var words = new TokenizerJson(source.Metadata, tokenizer);
-            WriteJson(partial, "config.json", writer => ConfigJson.Write(writer, spec, family, tokenizer, tensors));
+            WriteJson(partial, "config.json", writer => ConfigJson.Write(writer, spec, family, tokenizer, format));
             WriteJson(partial, "generation_config.json", writer => ConfigJson.WriteGeneration(writer, tokenizer));
             WriteJson(partial, "tokenizer.json", words.Write);
             WriteJson(partial, "tokenizer_config.json", writer => words.WriteConfig(writer, spec.ContextLength));
             if (spec.IsEmbedding)
                 WritePooling(partial);
             SafetensorsWriter.Write(Path.Combine(partial, "model.safetensors"), tensors.Tensors);
-            Publish(partial, folder);
-        }
-        catch (Exception e)
-        {
-            Remove(partial);
-            if (e is IOException or UnauthorizedAccessException)
-                throw FileError.Whole(ErrorKind.File, folder, "folder", $"cannot be written: {e.Message}", "check the folder above, its permissions and the free space", e);
-            throw;
-        }
-
+        });
         return new ConversionReport(tensors.Tensors.Sum(t => t.ByteCount), total, Notes(tensors));
     }
 
-    private static CheckpointFamily FamilyOf(ModelSpec spec)
+    /// <summary>How a model's architecture looks as a checkpoint.</summary>
+    /// <exception cref="TernException">It does not.</exception>
+    public static CheckpointFamily FamilyOf(ModelSpec spec)
     {
         // By name where the activation fits it: 'bitnet' with squared ReLU is the class of 2B-4T.
         string activation = ConfigJson.Activation(spec);
@@ -91,7 +72,8 @@ internal static class HuggingFaceExport
         return notes;
     }
 
-    private static void WriteJson(string folder, string name, Action<Utf8JsonWriter> write) => AtomicFile.Write(Path.Combine(folder, name), stream =>
+    /// <summary>Writes one file of a checkpoint.</summary>
+    public static void WriteJson(string folder, string name, Action<Utf8JsonWriter> write) => AtomicFile.Write(Path.Combine(folder, name), stream =>
     {
         using var writer = new Utf8JsonWriter(stream, s_json);
         write(writer);
@@ -108,34 +90,5 @@ internal static class HuggingFaceExport
             writer.WriteBoolean("pooling_mode_lasttoken", true);
             writer.WriteEndObject();
         });
-    }
-
-    /// <summary>Gives the folder its name. One that is there steps aside first; between the two renames the name stands for nothing.</summary>
-    private static void Publish(string partial, string folder)
-    {
-        string replaced = folder + ReplacedSuffix, above = Path.GetDirectoryName(folder)!;
-        AtomicFile.FlushFolder(partial);
-        if (Directory.Exists(folder))
-        {
-            Remove(replaced);
-            Directory.Move(folder, replaced);
-        }
-
-        Directory.Move(partial, folder);
-        AtomicFile.FlushFolder(above);
-        Remove(replaced);
-    }
-
-    private static void Remove(string folder)
-    {
-        try
-        {
-            if (Directory.Exists(folder))
-                Directory.Delete(folder, recursive: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // What remains has no name that anybody opens, and the next export takes it over.
-        }
     }
 }
