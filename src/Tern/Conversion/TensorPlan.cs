@@ -135,7 +135,7 @@ internal sealed class ConversionPlan
         }
 
         TensorType type = Fitting(tensor, asked);
-        return type != tensor.Type && (IsTernary(type) || type == TensorType.Q1_0) && IsLinear(tensor) ? Ternary(tensor, type) : Plan(tensor, type);
+        return type != tensor.Type && (IsTernary(type) || type == TensorType.Q1_0) ? Ternary(tensor, type) : Plan(tensor, type);
     }
 
     /// <summary>The tensor's own type, or the nearest that a file can hold.</summary>
@@ -165,7 +165,7 @@ internal sealed class ConversionPlan
         {
             throw tensor.Error(ErrorKind.Request, 0, type == TensorType.Q1_0
                 ? "its weights are not one magnitude with signs, and to make them so destroys the model: use q8_0 or q4_0, or add --ptq absmean to do it all the same"
-                : $"the model was not trained to be ternary (its weights take more values than -s, 0 and +s), and to make it {type.Name} destroys it: use q8_0 or q4_0, or add --ptq absmean or --ptq twn to do it all the same");
+                : $"it was not trained to be ternary (its weights take more values than -s, 0 and +s), and to make it {type.Name} destroys the model: use q8_0 or q4_0, or add --ptq absmean or --ptq twn to do it all the same");
         }
 
         return new TensorPlan(tensor, type, type is TernaryType ? Recoding.Codes : Recoding.Floats);
@@ -192,9 +192,9 @@ internal sealed class ConversionPlan
         if (_keptDense.Count > 0)
             _notes.Add(string.Create(CultureInfo.InvariantCulture, $"{_keptDense.Count} layers such as '{_keptDense[0]}' are not ternary in this model and stay as they are"));
 
-        bool ternarises = _tensors.Exists(t => (IsTernary(t.Type) || t.Type == TensorType.Q1_0) && t.Type != t.Source.Type && t.Recoding != Recoding.Regroup && IsLinear(t.Source) && !t.Source.Type.IsTernary && t.Exact is null);
+        bool ternarises = _tensors.Exists(t => (IsTernary(t.Type) || t.Type == TensorType.Q1_0) && t.Type != t.Source.Type && t.Recoding != Recoding.Regroup && !t.Source.Type.IsTernary && t.Exact is null);
         if (ternarises)
-            _warnings.Add("this model was NOT trained to be ternary: what is written will most likely talk nonsense; measure the damage with --text FILE, or use q8_0 or q4_0");
+            _warnings.Add("these weights were NOT trained to be ternary: what is written will most likely talk nonsense; measure the damage with --text FILE, or use q8_0 or q4_0");
         if (_tensors.Exists(t => t.Source.Type.IsTernary && IsLinear(t.Source) && !t.Type.IsTernary))
         {
             string weights = s_keepTernaryWeights.Contains(MainType) ? "the weights are the same (their scale rounded)" : "the weights are rounded";

@@ -98,7 +98,7 @@ internal sealed class TensorRecoder(RowLoop loop, ConversionOptions options, Act
         int columns = (int)tensor.Columns;
 
         // Weights that become -d, 0, +d are brought to those values first, and codes of ternary types are checked on the way.
-        bool hasCodes = tensor.Type.IsTernary || (plan.Type == TensorType.Q2_0 && ConversionPlan.IsLinear(tensor));
+        bool hasCodes = tensor.Type.IsTernary || plan.Type == TensorType.Q2_0;
         TernarySource? ternary = hasCodes ? plan.Exact ?? Source(plan) : null;
         _pieces.Write(tensor, tensor.Rows, RowLoop.PieceRows(columns, 1), stream, rows => checked((long)plan.Type.ByteCount((UInt128)columns, (UInt128)rows)), (first, rows, destination) =>
         {
