@@ -25,6 +25,7 @@ internal ref struct SafetensorsHeader
     private readonly long _dataBytes;
     private readonly List<SafetensorsEntry> _entries = [];
     private Utf8JsonReader _reader;
+    private string? _name; // of the tensor that is being read
 
     private SafetensorsHeader(ReadOnlySpan<byte> json, string path, long dataBytes)
     {
@@ -72,15 +73,16 @@ internal ref struct SafetensorsHeader
         Next(JsonTokenType.StartObject, "header");
         while (Advance() != JsonTokenType.EndObject)
         {
-            string name = _reader.GetString()!;
-            if (!names.Add(name))
-                throw Error($"tensor {FileError.Quote(name)}", "is there twice");
-            if (name == "__metadata__")
+            _name = _reader.GetString()!;
+            if (!names.Add(_name))
+                throw Error("name", "is there twice");
+            if (_name.Length == 0)
+                throw Error("name", "is empty");
+            if (_name == "__metadata__")
                 SkipMetadata();
-            else if (name.Length == 0)
-                throw Error("tensor ''", "has an empty name");
             else
-                ReadEntry(name);
+                ReadEntry(_name);
+            _name = null;
         }
 
         // Throws when anything but white space follows.
@@ -90,35 +92,34 @@ internal ref struct SafetensorsHeader
     /// <summary>Strings about the file, which say nothing that Tern needs.</summary>
     private void SkipMetadata()
     {
-        Next(JsonTokenType.StartObject, "'__metadata__'");
+        Next(JsonTokenType.StartObject, "value");
         while (Advance() != JsonTokenType.EndObject)
-            Next(JsonTokenType.String, "'__metadata__'");
+            Next(JsonTokenType.String, "value");
     }
 
     private void ReadEntry(string name)
     {
-        string subject = $"tensor {FileError.Quote(name)}";
         long headerOffset = PrefixBytes + _reader.TokenStartIndex;
         SafetensorsType? type = null;
         long[]? shape = null;
         (long Begin, long End)? offsets = null;
-        Next(JsonTokenType.StartObject, subject);
+        Next(JsonTokenType.StartObject, "value");
         while (Advance() != JsonTokenType.EndObject)
         {
             if (_reader.ValueTextEquals("dtype"u8) && type is null)
-                type = ReadType(subject);
+                type = ReadType();
             else if (_reader.ValueTextEquals("shape"u8) && shape is null)
-                shape = ReadCounts($"{subject}, shape", DimensionsMax);
+                shape = ReadCounts("shape", DimensionsMax);
             else if (_reader.ValueTextEquals("data_offsets"u8) && offsets is null)
-                offsets = ReadCounts($"{subject}, data_offsets", 2) is [long begin, long end] ? (begin, end) : throw Error($"{subject}, data_offsets", "are not two numbers");
+                offsets = ReadCounts("data_offsets", 2) is [long begin, long end] ? (begin, end) : throw Error("data_offsets", "are not two numbers");
             else
-                throw Error(subject, $"field {FileError.Quote(_reader.GetString()!)} is unknown or there twice");
+                throw Error("value", $"field {FileError.Quote(_reader.GetString()!)} is unknown or there twice");
         }
 
         if (type is null || shape is null || offsets is not { } range)
-            throw FileError.At(ErrorKind.Format, _path, headerOffset, subject, $"has no {(type is null ? "dtype" : shape is null ? "shape" : "data_offsets")}", TakeAgain);
+            throw Error("value", $"has no {(type is null ? "dtype" : shape is null ? "shape" : "data_offsets")}");
         if (CheckExtent(type, shape, range.Begin, range.End) is { } problem)
-            throw FileError.At(ErrorKind.Format, _path, headerOffset, subject, problem, TakeAgain);
+            throw FileError.At(ErrorKind.Format, _path, headerOffset, $"tensor {FileError.Quote(name)}", problem, TakeAgain);
         _entries.Add(new SafetensorsEntry(name, type, shape, _dataStart + range.Begin, range.End - range.Begin, headerOffset));
     }
 
@@ -135,26 +136,27 @@ internal ref struct SafetensorsHeader
             : string.Create(CultureInfo.InvariantCulture, $"shape {TensorExtent.Describe(shape)} of {type.Name} needs {bytes} bytes, but data_offsets [{begin}, {end}] hold {end - begin}");
     }
 
-    private SafetensorsType ReadType(string subject)
+    private SafetensorsType ReadType()
     {
-        Next(JsonTokenType.String, $"{subject}, dtype");
-        string name = _reader.GetString()!;
-        return SafetensorsType.All.FirstOrDefault(t => t.Name == name)
-            ?? throw Error($"{subject}, dtype", $"{FileError.Quote(name)} is no type of this format (known are {string.Join(", ", SafetensorsType.All.Select(t => t.Name))})");
+        Next(JsonTokenType.String, "dtype");
+        foreach (SafetensorsType type in SafetensorsType.All)
+            if (_reader.ValueTextEquals(type.Name))
+                return type;
+        throw Error("dtype", $"{FileError.Quote(_reader.GetString()!)} is no type of this format (known are {string.Join(", ", SafetensorsType.All.Select(t => t.Name))})");
     }
 
     /// <summary>An array of whole numbers from 0 on, written with digits only.</summary>
-    private long[] ReadCounts(string subject, int most)
+    private long[] ReadCounts(string field, int most)
     {
         Span<long> counts = stackalloc long[DimensionsMax];
         int found = 0;
-        Next(JsonTokenType.StartArray, subject);
+        Next(JsonTokenType.StartArray, field);
         while (Advance() != JsonTokenType.EndArray)
         {
             if (_reader.TokenType != JsonTokenType.Number || _reader.ValueSpan.ContainsAnyExceptInRange((byte)'0', (byte)'9') || !_reader.TryGetInt64(out long value))
-                throw Error(subject, "holds something else than whole numbers from 0 to 2^63 - 1");
+                throw Error(field, "holds something else than whole numbers from 0 to 2^63 - 1");
             if (found == most)
-                throw Error(subject, string.Create(CultureInfo.InvariantCulture, $"has more than {most} numbers"));
+                throw Error(field, string.Create(CultureInfo.InvariantCulture, $"has more than {most} numbers"));
             counts[found++] = value;
         }
 
@@ -189,13 +191,13 @@ internal ref struct SafetensorsHeader
         return _reader.TokenType;
     }
 
-    private void Next(JsonTokenType expected, string subject)
+    private void Next(JsonTokenType expected, string field)
     {
         JsonTokenType found = Advance();
         if (found != expected)
-            throw Error(subject, $"is {found}, must be {expected}");
+            throw Error(field, $"is {found}, must be {expected}");
     }
 
-    private readonly TernException Error(string subject, string what) =>
-        FileError.At(ErrorKind.Format, _path, PrefixBytes + _reader.TokenStartIndex, subject, what, TakeAgain);
+    private readonly TernException Error(string field, string what) =>
+        FileError.At(ErrorKind.Format, _path, PrefixBytes + _reader.TokenStartIndex, _name is null ? field : $"tensor {FileError.Quote(_name)}, {field}", what, TakeAgain);
 }

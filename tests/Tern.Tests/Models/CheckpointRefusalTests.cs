@@ -29,7 +29,6 @@ public sealed class CheckpointRefusalTests : IDisposable
         { "num_hidden_layers", "4294967296", "SEMANTIC" },
         { "num_hidden_layers", "3", "SEMANTIC" },
         { "num_attention_heads", "0", "SEMANTIC" },
-        { "num_attention_heads", "5", "SEMANTIC" },
         { "num_key_value_heads", "3", "SEMANTIC" },
         { "head_dim", "31", "SEMANTIC" },
         { "head_dim", "48", "SEMANTIC" },
@@ -124,6 +123,36 @@ public sealed class CheckpointRefusalTests : IDisposable
         TernException error = Refusal(_folder.Path);
         Assert.Equal(ErrorKind.Unsupported, error.Kind);
         Assert.Contains("pytorch_model.bin", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false, "no config.json beside it")]
+    [InlineData(true, "is not the model of the config.json beside it")]
+    public void Weights_that_are_no_part_of_a_checkpoint_are_refused(bool withConfig, string what)
+    {
+        if (withConfig)
+            new TinyCheckpoint("llama", LinearForm.Dense, TensorType.BF16).WriteFolder(_folder.Path);
+        string path = _folder.Write("adapter.safetensors", SafetensorsImage.Small().Build());
+        TernException error = Refusal(path);
+        Assert.Equal(ErrorKind.Unsupported, error.Kind);
+        Assert.StartsWith(path, error.Message, StringComparison.Ordinal);
+        Assert.Contains(what, error.Message, StringComparison.Ordinal);
+
+        File.WriteAllBytes(path, SafetensorsImage.Small().Build()[..^1]);
+        Assert.Equal(ErrorKind.Format, Refusal(path).Kind);
+    }
+
+    [Fact]
+    public void A_link_of_the_tokenizer_does_not_lead_out()
+    {
+        if (OperatingSystem.IsWindows())
+            return; // where links need rights that tests do not have
+
+        string home = _folder.File("home"), outside = _folder.Write("tokenizer_config.json", "{}"u8.ToArray());
+        new TinyCheckpoint("llama", LinearForm.Dense, TensorType.BF16).WriteFolder(home);
+        string link = Path.Combine(home, "special_tokens_map.json");
+        File.CreateSymbolicLink(link, outside);
+        Assert.StartsWith(link, Refusal(home).Message, StringComparison.Ordinal);
     }
 
     public static TheoryData<string, string, string, string, string> Tensors => new()

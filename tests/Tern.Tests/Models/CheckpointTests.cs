@@ -4,6 +4,7 @@ using Tern.Measure;
 using Tern.Models;
 using Tern.Models.Checkpoints;
 using Tern.Numerics;
+using Tern.Tests.Cli;
 using Tern.Tests.Files;
 
 namespace Tern.Tests.Models;
@@ -189,6 +190,33 @@ public sealed class CheckpointTests : IDisposable
         File.WriteAllBytes(path, file);
         TernException error = Assert.Throws<TernException>(() => Model.Load(_folder.Path, new ModelOptions { Threads = 2 }));
         Assert.Contains("blk.0.ffn_up.weight", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_only_file_of_its_kind_is_the_weights()
+    {
+        new TinyCheckpoint("qwen3", LinearForm.Dense, TensorType.BF16).WriteFolder(_folder.Path);
+        File.Move(_folder.File("model.safetensors"), _folder.File("other.safetensors"));
+        foreach (string path in (string[])[_folder.Path, _folder.File("other.safetensors")])
+        {
+            using ModelSource source = Model.Open(path, new ModelOptions());
+            Assert.Equal("qwen3", source.Metadata.String("general.architecture"));
+        }
+    }
+
+    [Fact]
+    public void The_program_runs_and_shows_a_folder()
+    {
+        var tiny = new TinyCheckpoint("llama", LinearForm.Divide, TensorType.BF16);
+        string twin = _folder.File("twin.gguf"), folder = _folder.File("folder");
+        tiny.WriteGguf(twin);
+        tiny.Config["quantization_config"]!["linear_class"] = "autobitlinear";
+        tiny.WriteFolder(folder);
+        string[] options = ["-p", "abc", "--raw", "--temp", "0", "-n", "4", "--no-tune"];
+        Assert.Equal(TernProcess.Run(["run", twin, .. options]).AssertSucceeds().Output, TernProcess.Run(["run", folder, "--weight-scale", "divide", .. options]).AssertSucceeds().Output);
+        TernResult shown = TernProcess.Run("inspect", folder, "--no-tune").AssertSucceeds();
+        Assert.Contains("PACKED", shown.Output, StringComparison.Ordinal);
+        Assert.Matches("runs +yes", shown.Output);
     }
 
     [Theory]

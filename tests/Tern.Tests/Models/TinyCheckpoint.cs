@@ -118,6 +118,7 @@ internal sealed class TinyCheckpoint
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, "config.json"), Config.ToJsonString());
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), MakeTokenizer().ToJsonString());
+        File.WriteAllText(Path.Combine(folder, "tokenizer_config.json"), """{"eos_token":"<0>"}""");
         SafetensorsImage.Entry[] entries = [.. _weights.SelectMany(Entries)];
         if (shards == 1)
         {
