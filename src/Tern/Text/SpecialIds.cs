@@ -19,7 +19,7 @@ internal sealed record SpecialIds(int Bos, int Eos, int Unknown, bool AddBos, bo
     /// <summary>Keys whose tokens end an answer.</summary>
     private static readonly string[] s_stopKeys = ["eos_token_id", "eot_token_id", "eom_token_id"];
 
-    /// <summary>All tokens that end an answer, for models with more of them than there are keys; an array of int32, as Ollama's files have it.</summary>
+    /// <summary>All tokens that end an answer, for models with more of them than there are keys; an array of 32-bit integers, as Ollama's files have it.</summary>
     private const string StopsKey = "eos_token_ids";
 
     /// <summary>
@@ -51,11 +51,11 @@ internal sealed record SpecialIds(int Bos, int Eos, int Unknown, bool AddBos, bo
     {
         var stops = new HashSet<int>(s_stopKeys.Select(key => Id(metadata, vocabulary, key, -1)).Append(eos));
         stops.Remove(-1);
-        foreach (int id in metadata.Array<int>(Prefix + StopsKey) ?? [])
+        foreach (long id in StopList(metadata))
         {
-            if ((uint)id >= (uint)vocabulary.Count)
-                throw metadata.Semantic(metadata.Find(Prefix + StopsKey)!, $"names the id {id.ToString(CultureInfo.InvariantCulture)}, outside [0, {(vocabulary.Count - 1).ToString(CultureInfo.InvariantCulture)}]");
-            stops.Add(id);
+            if (id < 0 || id >= vocabulary.Count)
+                throw metadata.Semantic(metadata.Find(Prefix + StopsKey)!, string.Create(CultureInfo.InvariantCulture, $"names the id {id}, outside [0, {vocabulary.Count - 1}]"));
+            stops.Add((int)id);
         }
 
         var spellings = new HashSet<string>(s_stopSpellings, StringComparer.Ordinal);
@@ -67,6 +67,10 @@ internal sealed record SpecialIds(int Bos, int Eos, int Unknown, bool AddBos, bo
 
         return stops;
     }
+
+    private static IEnumerable<long> StopList(Metadata metadata) => metadata.Find(Prefix + StopsKey)?.Value is uint[] unsigned
+        ? unsigned.Select(id => (long)id)
+        : (metadata.Array<int>(Prefix + StopsKey) ?? []).Select(id => (long)id);
 
     private static int Id(Metadata metadata, Vocabulary vocabulary, string key, int otherwise) =>
         (int)(metadata.Integer(Prefix + key, 0, vocabulary.Count - 1) ?? otherwise);

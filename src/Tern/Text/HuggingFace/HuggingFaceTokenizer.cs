@@ -99,19 +99,14 @@ internal static class HuggingFaceTokenizer
     {
         SpaceRules.CheckByteLevel(root, warn);
         bool ignoreMerges = root["model"]["ignore_merges"].Flag ?? false;
-        string name;
-        if (preTokenizer is null)
-        {
-            name = PreTokenizerPatterns.Name(root["pre_tokenizer"], ignoreMerges, warn);
-        }
-        else
+        if (preTokenizer is not null)
         {
             PreTokenizerPatterns.Check(root["pre_tokenizer"]);
-            name = PreTokenizers.Find(preTokenizer)?.Name is null
-                ? throw new TernException(ErrorKind.Unsupported, $"pre-tokenizer {FileError.Quote(preTokenizer)} is not known; known are {PreTokenizers.KnownNames}")
-                : preTokenizer;
+            if (PreTokenizers.Find(preTokenizer) is null)
+                throw new TernException(ErrorKind.Unsupported, $"pre-tokenizer {FileError.Quote(preTokenizer)} is not known; known are {PreTokenizers.KnownNames}");
         }
 
+        string name = preTokenizer ?? PreTokenizerPatterns.Name(root["pre_tokenizer"], ignoreMerges, warn);
         into.Set(Prefix + "model", "gpt2");
         into.Set(Prefix + "pre", name);
     }
@@ -124,7 +119,11 @@ internal static class HuggingFaceTokenizer
     {
         JsonField model = root["model"];
         if (model["unk_token"].Text is { } unknown && tokens.Find(unknown) is var id and >= 0)
+        {
             tokens.Mark(id, TokenKind.Unknown);
+            into.Set(Prefix + "unknown_token_id", (uint)id);
+        }
+
         if (model["byte_fallback"].Flag == true)
             MarkBytes(tokens);
         if (model["ignore_merges"].Flag == true)

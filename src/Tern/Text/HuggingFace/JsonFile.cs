@@ -110,7 +110,7 @@ internal sealed class JsonFile : IDisposable
         }
         catch (JsonException e)
         {
-            throw Format(reader.BytesConsumed, "JSON", Found(_bytes.Span, (int)reader.BytesConsumed), e);
+            throw Format(reader.BytesConsumed, "JSON", IsCut() ? "the file ends in the middle of a value" : Found((int)reader.BytesConsumed), e);
         }
         catch (InvalidOperationException e)
         {
@@ -118,13 +118,28 @@ internal sealed class JsonFile : IDisposable
         }
     }
 
-    private static string Found(ReadOnlySpan<byte> bytes, int at)
+    /// <summary>Whether a file that is no JSON begins as one, as a download does that did not finish.</summary>
+    private bool IsCut()
     {
-        while (at < bytes.Length && bytes[at] is (byte)' ' or (byte)'\t' or (byte)'\r' or (byte)'\n')
-            at++;
-        return at >= bytes.Length
-            ? "it ends in the middle of a value"
-            : $"it is no JSON from {FileError.Quote(Encoding.UTF8.GetString(bytes.Slice(at, Math.Min(20, bytes.Length - at))))} on";
+        try
+        {
+            var reader = new Utf8JsonReader(_bytes.Span, isFinalBlock: false, new JsonReaderState(new JsonReaderOptions { MaxDepth = int.MaxValue }));
+            while (reader.Read())
+            {
+            }
+
+            return true;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
+    private string Found(int at)
+    {
+        ReadOnlySpan<byte> rest = _bytes.Span[at..].TrimStart(" \t\r\n"u8);
+        return $"it is no JSON from {FileError.Quote(Encoding.UTF8.GetString(rest[..Math.Min(20, rest.Length)]))} on";
     }
 
     private TernException Duplicate()

@@ -43,6 +43,8 @@ internal sealed class TokenList
             throw vocabulary.Semantic("is missing or no object, must name the id of every token");
         foreach (JsonProperty token in vocabulary.Element.EnumerateObject())
             Add(new JsonField(vocabulary.File, token.Value, vocabulary.Name), token.Name, TokenKind.Normal);
+        if (_ids.Count == 0)
+            throw vocabulary.Semantic("is empty, must have at least one token");
     }
 
     /// <summary>Adds a list of objects with id, content and what matching them obeys, as tokenizer.json has it.</summary>
