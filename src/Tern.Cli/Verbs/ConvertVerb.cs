@@ -54,6 +54,7 @@ internal static class ConvertVerb
         using ModelSource source = Model.Open(path, options);
         Messages.Warnings(source.Warnings);
         long bytes = source.TensorsInOrder.Sum(t => t.ByteCount);
+        OutputPlace.CheckSpace(folder, bytes);
         ConversionReport report = Transfer.Measure(
             $"writing {folder}",
             bytes,

@@ -37,6 +37,8 @@ internal static class FixVerb
                 throw new TernException(ErrorKind.Request, $"{path}: is no GGUF file; 'tern convert' makes one of it");
             Messages.Warnings(source.Warnings);
             IReadOnlyList<Defect> defects = KnownDefects.Of(source, options.PreTokenizer);
+            if (KnownDefects.LacksPreTokenizer(source.Metadata) && !defects.Any(d => d.Key == KnownDefects.PreTokenizerKey))
+                Messages.Warning($"{path}: '{KnownDefects.PreTokenizerKey}' is missing, and no token of the vocabulary names its family; --pre NAME sets it");
             if (defects.Count == 0 && arrangement is null)
             {
                 Console.Out.WriteLine($"{path}: none of the known defects; nothing was written");

@@ -18,7 +18,10 @@ internal sealed record Defect(string What, string Change, string? Key = null, ob
 /// </summary>
 internal static class KnownDefects
 {
-    private const string ModelKey = "tokenizer.ggml.model", PreKey = "tokenizer.ggml.pre", TemplateKey = "tokenizer.chat_template";
+    /// <summary>The key that names the pre-tokenizer.</summary>
+    public const string PreTokenizerKey = "tokenizer.ggml.pre";
+
+    private const string ModelKey = "tokenizer.ggml.model", TemplateKey = "tokenizer.chat_template";
     private const string EosKey = "tokenizer.ggml.eos_token_id", EotKey = "tokenizer.ggml.eot_token_id";
     private const int Layers2B4T = 30, FeedForward2B4T = 6912;
 
@@ -29,12 +32,8 @@ internal static class KnownDefects
     {
         Metadata metadata = source.Metadata;
         var defects = new List<Defect>();
-        if (metadata.String(ModelKey) == "gpt2" && string.IsNullOrEmpty(metadata.String(PreKey)))
-        {
-            string? pre = preTokenizer is null ? Tokenizer.GuessPreTokenizer(metadata) : PreTokenizers.Find(preTokenizer)?.Name;
-            if (pre is not null)
-                defects.Add(new Defect($"'{PreKey}' is missing, so that every program assumes another pre-tokenizer", $"'{PreKey}' set to '{pre}'", PreKey, pre, ModelKey));
-        }
+        if (LacksPreTokenizer(metadata) && PreTokenizerOf(metadata, preTokenizer) is { } pre)
+            defects.Add(new Defect($"'{PreTokenizerKey}' is missing, so that every program assumes another pre-tokenizer", $"'{PreTokenizerKey}' set to '{pre}'", PreTokenizerKey, pre, ModelKey));
 
         bool is2B4T = metadata.String("general.architecture") is "bitnet-b1.58" or "bitnet-25" || Is2B4TAsBitNet(metadata);
         if (is2B4T && ChatTemplate.IsWrong2B4T(metadata))
@@ -72,6 +71,17 @@ internal static class KnownDefects
         foreach (Defect added in left.Where(d => mended.Find(d.Key!) is null))
             mended.Set(added.Key!, added.Value!);
         return mended;
+    }
+
+    /// <summary>Whether a byte-level vocabulary does not say how text is cut into words.</summary>
+    public static bool LacksPreTokenizer(Metadata metadata) => metadata.String(ModelKey) == "gpt2" && string.IsNullOrEmpty(metadata.String(PreTokenizerKey));
+
+    private static string? PreTokenizerOf(Metadata metadata, string? named)
+    {
+        if (named is null)
+            return Tokenizer.GuessPreTokenizer(metadata);
+        return PreTokenizers.Find(named)?.Name
+            ?? throw new TernException(ErrorKind.Unsupported, $"pre-tokenizer {FileError.Quote(named)} is not known; known are {PreTokenizers.KnownNames}");
     }
 
     private static bool Is2B4TAsBitNet(Metadata metadata) =>
