@@ -141,7 +141,7 @@ internal sealed class TernarySource
         ((TernaryType)_tensor.Type).DecodeCodes(_tensor, row, codes);
         int three = codes.IndexOf((sbyte)2);
         if (three >= 0)
-            throw _tensor.Error(ErrorKind.Semantic, 0, string.Create(CultureInfo.InvariantCulture, $"row {row}, column {three} has code 3, which stands for no ternary weight: the file is damaged or not of this type; 'tern inspect --validate' says more"));
+            throw _tensor.Error(ErrorKind.Semantic, ((TernaryType)_tensor.Type).OffsetOf(_tensor, row, three), string.Create(CultureInfo.InvariantCulture, $"row {row}, column {three} has code 3, which stands for no ternary weight: the file is damaged or not of this type; 'tern inspect --validate' says more"));
         if (_empty is null)
             return;
 
