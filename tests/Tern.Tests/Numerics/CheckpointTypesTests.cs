@@ -105,10 +105,10 @@ public sealed class CheckpointTypesTests
         return codes;
     }
 
-    private static IEnumerable<JsonElement> Operations(string name)
+    private static JsonElement[] Operations(string name)
     {
         JsonElement found = JsonDocument.Parse(File.ReadAllBytes(SharedData.File("goldens", "kernels.json"))).RootElement.GetProperty("ops").GetProperty(name);
-        return found.ValueKind == JsonValueKind.Array ? found.EnumerateArray() : [found];
+        return found.ValueKind == JsonValueKind.Array ? [.. found.EnumerateArray()] : [found];
     }
 
     private static int Integer(JsonElement of, string name) => int.Parse(of.GetProperty(name).ToString(), System.Globalization.CultureInfo.InvariantCulture);
