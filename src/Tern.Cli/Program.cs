@@ -14,6 +14,15 @@ internal static class Program
     [
         RunVerb.Create,
         InspectVerb.Create,
+        PullVerb.Create,
+        ListVerb.Create,
+        ShowVerb.Create,
+        RmVerb.Create,
+        CpVerb.Create,
+        ImportVerb.Create,
+        ConvertVerb.Create,
+        QuantizeVerb.Create,
+        FixVerb.Create,
         TokenizeVerb.Create,
         DetokenizeVerb.Create,
         LogitsVerb.Create,
@@ -22,12 +31,6 @@ internal static class Program
         BenchVerb.Create,
         PerplexityVerb.Create,
         DummyVerb.Create,
-        PullVerb.Create,
-        ListVerb.Create,
-        ShowVerb.Create,
-        RmVerb.Create,
-        CpVerb.Create,
-        ImportVerb.Create,
     ];
 
     private static int Main(string[] arguments)
@@ -50,7 +53,7 @@ internal static class Program
 
     private static int Run(string[] arguments, Interrupt interrupt)
     {
-        var root = new RootCommand("Run, inspect and measure 1-bit language models on the CPU.");
+        var root = new RootCommand("Run, pull, convert and measure 1-bit language models on the CPU.");
         foreach (Func<Interrupt, Command> create in s_verbs)
             root.Add(create(interrupt));
 
