@@ -22,6 +22,7 @@ internal static class Program
         BenchVerb.Create,
         PerplexityVerb.Create,
         DummyVerb.Create,
+        TrainTokenizerVerb.Create,
     ];
 
     private static int Main(string[] arguments)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 using System.Text.Unicode;
@@ -123,7 +124,7 @@ internal static class CorpusReader
         if (Utf8.IsValid(text))
             return;
         int wrong = 0;
-        while (Rune.DecodeFromUtf8(text[wrong..], out _, out int length) == System.Buffers.OperationStatus.Done)
+        while (Rune.DecodeFromUtf8(text[wrong..], out _, out int length) == OperationStatus.Done)
             wrong += length;
         throw FileError.At(
             ErrorKind.Format, path, offset + wrong, "text", string.Create(CultureInfo.InvariantCulture, $"byte 0x{text[wrong]:x2} is not UTF-8"), "convert the text to UTF-8");
@@ -134,7 +135,7 @@ internal static class CorpusReader
     /// <summary>The document that is being read. Blank lines wait until it is clear that they are inside it.</summary>
     private sealed class DocumentBuffer(string path)
     {
-        private readonly MemoryStream _text = new();
+        private readonly ArrayBufferWriter<byte> _text = new();
         private int _keep; // bytes of _text up to the last line that is not blank
         private int _number = 1;
         private long _offset; // of _text[0] in the file
@@ -149,18 +150,18 @@ internal static class CorpusReader
         {
             if (blank && _keep == 0 && !_continues)
                 return; // in front of a document
-            if (_text.Length == 0)
+            if (_text.WrittenCount == 0)
                 _offset = offset;
             _text.Write(line);
             BlankLines = blank ? BlankLines + 1 : 0;
             if (!blank)
-                _keep = (int)_text.Length;
+                _keep = _text.WrittenCount;
         }
 
         /// <summary>Ends the document, without the line break behind its last line; null when nothing is left of it.</summary>
         public CorpusPiece? End()
         {
-            int length = _text.GetBuffer().AsSpan(0, _keep).TrimEnd("\r\n"u8).Length;
+            int length = _text.WrittenSpan[.._keep].TrimEnd("\r\n"u8).Length;
             CorpusPiece? piece = length > 0 ? Piece(length) : null;
             bool any = piece is not null || _continues;
             Clear();
@@ -172,7 +173,7 @@ internal static class CorpusReader
         /// <summary>Takes the piece so far, and goes on with the document. Cuts behind a whole character.</summary>
         public CorpusPiece? Cut()
         {
-            ReadOnlySpan<byte> text = _text.GetBuffer().AsSpan(0, _keep);
+            ReadOnlySpan<byte> text = _text.WrittenSpan[.._keep];
             int length = text.Length;
             for (int back = 1; back <= 3 && back <= text.Length; back++)
             {
@@ -197,14 +198,14 @@ internal static class CorpusReader
 
         private CorpusPiece Piece(int length)
         {
-            byte[] text = _text.GetBuffer().AsSpan(0, length).ToArray();
+            byte[] text = _text.WrittenSpan[..length].ToArray();
             CheckUtf8(path, text, _offset);
             return new CorpusPiece(Name(path, _number), text, null, _continues, string.Create(CultureInfo.InvariantCulture, $"{path} at offset {_offset}"));
         }
 
         private void Clear()
         {
-            _text.SetLength(0);
+            _text.ResetWrittenCount();
             (_keep, BlankLines) = (0, 0);
         }
     }

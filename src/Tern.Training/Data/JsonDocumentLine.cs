@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.Json;
-using Tern.Files;
 
 namespace Tern.Training.Data;
 
