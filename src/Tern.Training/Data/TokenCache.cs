@@ -19,7 +19,7 @@ internal sealed record CachedDocument(string Name, long Start, long Tokens, long
 /// very same tokens.
 /// <code>
 ///   0  "TERNTOK1" | bytes per token i32 | documents i32 | tokens i64 | table bytes i64
-///  32  identity of corpus and tokenizer, SHA-256
+///  32  SHA-256 of the tokens: what the corpus is
 ///  64  SHA-256 of bytes 0 … 63 and the table
 ///  96  tokens: u16 with bit 15, or u32 with bit 31 set for "not learned"
 ///   …  table: per document start i64, tokens i64, text bytes i64, held out u8, name
@@ -71,7 +71,7 @@ internal sealed class TokenCache : IDisposable
     /// <summary>All tokens.</summary>
     public long Tokens { get; }
 
-    /// <summary>What was encoded with what.</summary>
+    /// <summary>SHA-256 of the tokens, which tells this corpus from any other; not checked when the file is opened, for it may be larger than the memory.</summary>
     public ReadOnlyMemory<byte> Identity { get; }
 
     /// <summary>Opens a cache.</summary>

@@ -13,7 +13,7 @@ namespace Tern.Training.Data;
 internal sealed record CacheTotals(int Documents, long Tokens, long TextBytes);
 
 /// <summary>Encodes a corpus once, into the file that <see cref="TokenCache"/> reads; its layout is drawn there.</summary>
-internal sealed class TokenCacheWriter
+internal sealed class TokenCacheWriter : IDisposable
 {
     private readonly Stream _stream;
     private readonly Tokenizer _tokenizer;
@@ -22,7 +22,9 @@ internal sealed class TokenCacheWriter
     private readonly List<CachedDocument> _documents = [];
     private readonly List<int> _ids = [];
     private readonly List<bool> _learned = [];
+    private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private long _tokens;
+    private bool _open; // a document was begun and not ended
 
     private TokenCacheWriter(Stream stream, Tokenizer tokenizer, ChatEncoder? chat)
     {
@@ -38,18 +40,17 @@ internal sealed class TokenCacheWriter
     /// <param name="heldOut">Further files that are only measured; null when there are none.</param>
     /// <param name="tokenizer">How text becomes tokens.</param>
     /// <param name="chat">How chats become tokens; null when the tokenizer has no template.</param>
-    /// <param name="identity">32 bytes that tell this corpus and tokenizer from any other.</param>
     /// <param name="progress">Receives the share that is done, in [0, 1].</param>
     /// <param name="cancellation">Ends the work between two documents; nothing is left behind.</param>
     /// <exception cref="TernException">As <see cref="CorpusReader.Read"/>; a chat without a template; nothing to learn; the disk is full.</exception>
     public static CacheTotals Write(
-        string path, CorpusOptions corpus, CorpusOptions? heldOut, Tokenizer tokenizer, ChatEncoder? chat, ReadOnlyMemory<byte> identity,
+        string path, CorpusOptions corpus, CorpusOptions? heldOut, Tokenizer tokenizer, ChatEncoder? chat,
         Action<double> progress, CancellationToken cancellation)
     {
         CacheTotals? totals = null;
         AtomicFile.Write(path, stream =>
         {
-            var writer = new TokenCacheWriter(stream, tokenizer, chat);
+            using var writer = new TokenCacheWriter(stream, tokenizer, chat);
             stream.Write(new byte[TokenCache.HeaderBytes]);
             double all = Math.Max(1, CorpusReader.TotalBytes(corpus.Paths) + (heldOut is null ? 0 : CorpusReader.TotalBytes(heldOut.Paths)));
             long trained = 0;
@@ -63,12 +64,12 @@ internal sealed class TokenCacheWriter
                 writer.EndDocument();
             }
 
-            totals = writer.Finish(identity.Span, string.Join(", ", corpus.Paths));
+            totals = writer.Finish(string.Join(", ", corpus.Paths));
         });
         return totals!;
     }
 
-    private bool _open; // a document was begun and not ended
+    public void Dispose() => _hash.Dispose();
 
     private void Add(CorpusPiece piece, bool heldOut, CancellationToken cancellation)
     {
@@ -85,8 +86,7 @@ internal sealed class TokenCacheWriter
         long textBytes = piece.Text.Length;
         if (piece.Messages is null)
         {
-            foreach (int id in _tokenizer.Encode(Encoding.UTF8.GetString(piece.Text.Span), addSpecial: false))
-                Append(id, learned: true);
+            AddText(piece);
         }
         else
         {
@@ -95,6 +95,23 @@ internal sealed class TokenCacheWriter
 
         CachedDocument document = _documents[^1];
         _documents[^1] = document with { TextBytes = document.TextBytes + textBytes };
+    }
+
+    private void AddText(CorpusPiece piece)
+    {
+        int covered = 0;
+        foreach (int id in _tokenizer.Encode(Encoding.UTF8.GetString(piece.Text.Span), addSpecial: false))
+        {
+            Append(id, learned: true);
+            covered += _tokenizer.Bytes(id).Length;
+        }
+
+        if (covered < piece.Text.Length)
+        {
+            throw new TernException(
+                ErrorKind.Request,
+                $"{piece.Place}: the vocabulary does not cover the text: no token stands for {piece.Text.Length - covered} of {piece.Text.Length} bytes; train a tokenizer on this text with 'tern train-tokenizer'");
+        }
     }
 
     private long AddChat(CorpusPiece piece)
@@ -132,11 +149,13 @@ internal sealed class TokenCacheWriter
             BinaryPrimitives.WriteUInt32LittleEndian(bytes, (uint)id | (learned ? 0 : TokenCache.WideNotLearned));
         else
             BinaryPrimitives.WriteUInt16LittleEndian(bytes, (ushort)(id | (learned ? 0 : TokenCache.NarrowNotLearned)));
-        _stream.Write(bytes[..(_wide ? 4 : 2)]);
+        bytes = bytes[..(_wide ? 4 : 2)];
+        _stream.Write(bytes);
+        _hash.AppendData(bytes);
         _tokens++;
     }
 
-    private CacheTotals Finish(ReadOnlySpan<byte> identity, string paths)
+    private CacheTotals Finish(string paths)
     {
         if (_documents.Sum(document => document.TextBytes) == 0)
             throw new TernException(ErrorKind.Request, $"{paths}: there is no text to train on; every file is empty or blank");
@@ -148,7 +167,7 @@ internal sealed class TokenCacheWriter
         BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(12), _documents.Count);
         BinaryPrimitives.WriteInt64LittleEndian(header.AsSpan(16), _tokens);
         BinaryPrimitives.WriteInt64LittleEndian(header.AsSpan(24), table.Length);
-        identity.CopyTo(header.AsSpan(32, 32));
+        _hash.GetHashAndReset(header.AsSpan(32, 32));
         SHA256.HashData([.. header.AsSpan(0, 64), .. table], header.AsSpan(64, 32));
         _stream.Write(table);
         _stream.Position = 0;
