@@ -23,6 +23,7 @@ internal static class Program
         PerplexityVerb.Create,
         DummyVerb.Create,
         TrainTokenizerVerb.Create,
+        TrainVerb.Create,
     ];
 
     private static int Main(string[] arguments)

@@ -48,16 +48,13 @@ internal sealed class HeldOutText
     /// <param name="loss">Cross-entropy of a batch.</param>
     /// <param name="sequencesMax">Score so many sequences, evenly spread over the text, instead of all; always the same ones.</param>
     /// <param name="batchSequences">Sequences per batch.</param>
-    /// <param name="progress">Receives the share that is done, in [0, 1].</param>
-    /// <param name="cancellation">Ends the work between two batches.</param>
-    public HeldOutScore Score(Func<TokenBatch, LossSum> loss, int sequencesMax, int batchSequences, Action<double> progress, CancellationToken cancellation)
+    public HeldOutScore Score(Func<TokenBatch, LossSum> loss, int sequencesMax, int batchSequences)
     {
         int count = Math.Min(sequencesMax, _sequences.Count);
         var sum = new LossSum(0, 0);
         long bytes = 0;
         for (int first = 0; first < count; first += batchSequences)
         {
-            cancellation.ThrowIfCancellationRequested();
             int rows = Math.Min(batchSequences, count - first);
             var batch = new TokenBatch(rows, _context, rows);
             for (int row = 0; row < rows; row++)
@@ -67,7 +64,6 @@ internal sealed class HeldOutText
             }
 
             sum += loss(batch);
-            progress((double)(first + rows) / count);
         }
 
         return new HeldOutScore(sum.Mean, sum.NegativeLogLikelihood / Math.Log(2) / bytes, sum.Targets);

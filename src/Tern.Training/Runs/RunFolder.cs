@@ -18,9 +18,12 @@ internal sealed class RunFolder : IDisposable
 
     private readonly FileStream _lock;
 
-    private RunFolder(string path, FileStream @lock)
+    private readonly string _dataPath;
+
+    private RunFolder(string path, string dataPath, FileStream @lock)
     {
         Path = path;
+        _dataPath = dataPath;
         _lock = @lock;
     }
 
@@ -29,9 +32,9 @@ internal sealed class RunFolder : IDisposable
 
     public string Configuration => In("config.json");
 
-    public string Tokenizer => In("tokenizer.gguf");
+    public string Tokenizer => System.IO.Path.Combine(_dataPath, "tokenizer.gguf");
 
-    public string Tokens => In("tokens.bin");
+    public string Tokens => System.IO.Path.Combine(_dataPath, "tokens.bin");
 
     public string Log => In("log.jsonl");
 
@@ -44,8 +47,10 @@ internal sealed class RunFolder : IDisposable
     private string Checkpoints => In("checkpoints");
 
     /// <summary>Opens or makes the folder, and removes what an interrupted write may have left.</summary>
+    /// <param name="path">The folder.</param>
+    /// <param name="dataPath">Where tokenizer and tokens lie; null is the folder itself. Runs that are compared share them.</param>
     /// <exception cref="TernException">It cannot be made, or another run uses it.</exception>
-    public static RunFolder Open(string path)
+    public static RunFolder Open(string path, string? dataPath = null)
     {
         FileStream? @lock = null;
         try
@@ -54,7 +59,7 @@ internal sealed class RunFolder : IDisposable
             @lock = new FileStream(System.IO.Path.Combine(path, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
             foreach (string partial in Directory.EnumerateFiles(path, "*.tern-partial", SearchOption.AllDirectories))
                 File.Delete(partial);
-            return new RunFolder(path, @lock);
+            return new RunFolder(path, dataPath ?? path, @lock);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -62,6 +67,9 @@ internal sealed class RunFolder : IDisposable
             throw new TernException(ErrorKind.File, $"{path}: the run folder cannot be used: {e.Message}; check its permissions, and that no other run is working in it", e);
         }
     }
+
+    /// <summary>Whether a run was begun here: its text was encoded.</summary>
+    public bool IsBegun => File.Exists(Configuration);
 
     /// <summary>The file of a step's checkpoint.</summary>
     public string CheckpointOf(int step) =>

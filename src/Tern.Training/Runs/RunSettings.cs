@@ -94,9 +94,6 @@ internal sealed record RunSettings
     /// <summary>The run folder.</summary>
     public string? Out { get; init; }
 
-    /// <summary>Whether a run must be there to be continued.</summary>
-    public bool Resume { get; init; }
-
     /// <summary>Checkpoints that stay.</summary>
     public int Keep { get; init; } = 2;
 
@@ -126,9 +123,6 @@ internal sealed record RunSettings
 
     /// <summary>Name of the model in its file.</summary>
     public string Name { get; init; } = "Tern";
-
-    /// <summary>Whether several precisions are trained and compared.</summary>
-    public bool Compare { get; init; }
 
     /// <summary>The shape for a vocabulary.</summary>
     /// <param name="vocabulary">Tokens of the tokenizer; padded here.</param>

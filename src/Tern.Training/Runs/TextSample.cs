@@ -1,6 +1,6 @@
-using Tern.Generation;
 using Tern.Generation.Sampling;
 using Tern.Text;
+using TokenTable = Tern.Generation.TokenTable;
 
 namespace Tern.Training.Runs;
 

@@ -38,8 +38,8 @@ internal sealed class TrainingRun : IDisposable
     /// <summary>The trainer, for comparisons that go on with its weights.</summary>
     public Trainer Trainer => _trainer;
 
-    /// <summary>The data.</summary>
-    public RunData Data => _data;
+    /// <summary>The log, once the run has run.</summary>
+    public IReadOnlyList<StepRecord> Records { get; private set; } = [];
 
     private TrainingRecipe Recipe => _trainer.Recipe;
 
@@ -92,6 +92,7 @@ internal sealed class TrainingRun : IDisposable
     public RunResult Run(CancellationToken stop)
     {
         using RunLog log = RunLog.Open(_folder.Log, _trainer.StepsDone);
+        Records = log.Records;
         _observer.Started(Summary());
         if (_trainer.StepsDone == 0)
             Save();
@@ -132,10 +133,8 @@ internal sealed class TrainingRun : IDisposable
         return new RunResult(_trainer.StepsDone, finished, heldOut, _folder.CheckpointOf(_trainer.StepsDone), model);
     }
 
-    /// <summary>Measures held-out text; null when there is none.</summary>
-    /// <param name="sequencesMax">How much of it.</param>
-    public HeldOutScore? Measure(int sequencesMax) => _data.HeldOut.Sequences == 0 ? null : _data.HeldOut.Score(
-        batch => KeepsAverage ? _trainer.Loss(batch, Recipe.Linear, average: true) : _trainer.Loss(batch), sequencesMax, _microSequences, _ => { }, CancellationToken.None);
+    /// <summary>Measures all held-out text with the present weights quantized in another way; null when there is none.</summary>
+    public HeldOutScore? MeasureAs(Quantizer linear) => Measure(batch => _trainer.Loss(batch, linear, KeepsAverage), int.MaxValue);
 
     public void Dispose()
     {
@@ -167,6 +166,13 @@ internal sealed class TrainingRun : IDisposable
         int steps = RunPlan.Steps(shape, settings, data.Train, pool, teacher, observer.Note);
         return (new Trainer(shape, settings.RecipeFor(steps, distils), settings.Seed, pool, teacher), memory);
     }
+
+    /// <summary>Measures held-out text; null when there is none.</summary>
+    private HeldOutScore? Measure(int sequencesMax) =>
+        Measure(batch => KeepsAverage ? _trainer.Loss(batch, Recipe.Linear, average: true) : _trainer.Loss(batch), sequencesMax);
+
+    private HeldOutScore? Measure(Func<TokenBatch, LossSum> loss, int sequencesMax) =>
+        _data.HeldOut.Sequences == 0 ? null : _data.HeldOut.Score(loss, sequencesMax, _microSequences);
 
     private RunSummary Summary() => new(
         _trainer.Shape, Recipe, _trainer.Parameters, _data.Train.Tokens, _data.Split.Train.Length, _data.Split.HeldOut.Length, _data.HeldOutBytes,
