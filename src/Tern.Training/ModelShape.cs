@@ -15,8 +15,10 @@ internal enum FeedForwardActivation
 /// <summary>The dimensions of a decoder-only transformer, as a paper prints them in a table. Immutable; <see cref="Validate"/> holds the ranges.</summary>
 internal sealed record ModelShape
 {
-    /// <summary>Rows of weights and activations are whole vectors of this many floats.</summary>
-    public const int Granule = 16;
+    /// <summary>Widths are whole panels of this many floats.</summary>
+    public const int Granule = 32;
+
+    private const int HeadGranule = 16;
 
     private const int SizeMax = 1 << 16;
     private const int LayersMax = 256;
@@ -25,7 +27,7 @@ internal sealed record ModelShape
 
     public required int Layers { get; init; }
 
-    /// <summary>Width of the residual stream; a multiple of 16 (of 256 for TQ1_0 and TQ2_0 exports).</summary>
+    /// <summary>Width of the residual stream; a multiple of 32 (of 256 for TQ1_0 and TQ2_0 exports).</summary>
     public required int Hidden { get; init; }
 
     public required int Heads { get; init; }
@@ -33,13 +35,13 @@ internal sealed record ModelShape
     /// <summary>Heads of keys and values; divides <see cref="Heads"/>.</summary>
     public required int KvHeads { get; init; }
 
-    /// <summary>Dimensions of one head; a multiple of 16.</summary>
+    /// <summary>Dimensions of one head; a multiple of 16, and all heads together, also those of keys, a multiple of 32.</summary>
     public required int HeadDim { get; init; }
 
-    /// <summary>Width between gate and down projection; a multiple of 16.</summary>
+    /// <summary>Width between gate and down projection; a multiple of 32.</summary>
     public required int FeedForward { get; init; }
 
-    /// <summary>Rows of the embedding; a multiple of 16, so a tokenizer pads its vocabulary.</summary>
+    /// <summary>Rows of the embedding; a multiple of 32, so a tokenizer pads its vocabulary.</summary>
     public required int Vocabulary { get; init; }
 
     /// <summary>Longest sequence.</summary>
@@ -84,7 +86,11 @@ internal sealed record ModelShape
         Range(nameof(KvHeads), KvHeads, 1, Heads);
         if (Heads % KvHeads != 0)
             throw Wrong(nameof(KvHeads), $"{KvHeads} does not divide the {Heads} heads");
-        Granules(nameof(HeadDim), HeadDim, 512);
+        Range(nameof(HeadDim), HeadDim, HeadGranule, 512);
+        if (HeadDim % HeadGranule != 0)
+            throw Wrong(nameof(HeadDim), $"{HeadDim} is no multiple of {HeadGranule}");
+        if (KeyWidth % Granule != 0)
+            throw Wrong(nameof(KvHeads), $"{KvHeads} key heads of {HeadDim} are together no multiple of {Granule}");
         if ((long)Heads * HeadDim > SizeMax)
             throw Wrong(nameof(Heads), $"{Heads} heads of {HeadDim} are wider than {SizeMax}");
         Granules(nameof(FeedForward), FeedForward, SizeMax);
