@@ -1,4 +1,6 @@
+using Tern.Files;
 using Tern.Machine;
+using Tern.Training.Checkpoints;
 using Tern.Training.Optimization;
 using Tern.Training.Weights;
 
@@ -79,12 +81,64 @@ internal sealed unsafe class Trainer : IDisposable
             + Workspace.FloatsNeeded(shape, checked(microSequences * length)));
     }
 
+    /// <summary>A model with the weights of a GGUF file (F32, F16, BF16 or any type that decodes), for fine-tuning or as a teacher.</summary>
+    /// <param name="path">A model of an architecture that the trainer knows: llama, bitnet, bitnet-b1.58.</param>
+    /// <param name="context">Longest sequence that will be trained.</param>
+    /// <param name="recipe">How it is trained.</param>
+    /// <param name="seed">Of stochastic rounding.</param>
+    /// <param name="pool">Workers.</param>
+    /// <param name="teacher">As in the constructor.</param>
+    /// <exception cref="TernException">The file is not a model that the trainer can hold.</exception>
+    public static Trainer From(string path, int context, TrainingRecipe recipe, ulong seed, WorkerPool pool, Trainer? teacher)
+    {
+        using GgufFile file = GgufFile.Open(path);
+        var trainer = new Trainer(GgufModel.ShapeOf(file, context), recipe, seed, pool, teacher, path);
+        try
+        {
+            GgufModel.Read(file, trainer._parameters, trainer.Shape.HeadDim, trainer.EditWeights());
+            return trainer;
+        }
+        catch
+        {
+            trainer.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Opens a checkpoint; the next step continues bit for bit where <see cref="Save"/> was called.</summary>
+    /// <exception cref="TernException">The file is missing or damaged, or the teacher does not fit.</exception>
+    public static Trainer Load(string path, WorkerPool pool, Trainer? teacher, out byte[] dataState)
+    {
+        Trainer? trainer = null;
+        try
+        {
+            CheckpointHeader header = Checkpoint.Read(
+                path,
+                head =>
+                {
+                    trainer = new Trainer(head.Shape, head.Recipe, head.Seed, pool, teacher, path);
+                    return trainer.Arrays(head.Arrays > 1);
+                },
+                out dataState);
+            trainer!.StepsDone = header.StepsDone;
+            return trainer;
+        }
+        catch
+        {
+            trainer?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What a checkpoint holds, from its head alone.</summary>
+    /// <exception cref="TernException">The file is missing or damaged.</exception>
+    public static CheckpointHeader Describe(string path) => Checkpoint.Describe(path);
+
     /// <summary>One optimizer step over all micro batches of <paramref name="batch"/>.</summary>
     /// <exception cref="TernException">A token is outside the vocabulary, or the sequences are longer than the context.</exception>
     public StepReport Step(TokenBatch batch)
     {
         long targets = Check(batch);
-        _optimizer ??= new AdamW(_parameters, Recipe, _weights, Gradients);
         Prepare(_weights, TrainingState);
         Clear(Gradients);
         float weight = 1f / Math.Max(1, targets);
@@ -100,12 +154,12 @@ internal sealed unsafe class Trainer : IDisposable
             _network.Back(sequences, batch.Length, Gradients.Pointer);
         }
 
-        double norm = _optimizer.GradientNorm(_pool);
+        double norm = Optimizer.GradientNorm(_pool);
         if (!double.IsFinite(norm))
             return Refused(batch, loss / Math.Max(1, targets), norm, 0);
 
         float factor = Recipe.ClipNorm > 0 && norm > Recipe.ClipNorm ? (float)(Recipe.ClipNorm / norm) : 1;
-        _optimizer.Apply(_pool, StepsDone, factor, Seed);
+        Optimizer.Apply(_pool, StepsDone, factor, Seed);
         float rate = LearningRates.At(Recipe, StepsDone).Rate;
         StepsDone++;
         _prepared = null;
@@ -177,6 +231,24 @@ internal sealed unsafe class Trainer : IDisposable
         return shares;
     }
 
+    /// <summary>Writes weights, moments, step and the caller's own state to one file, atomically.</summary>
+    /// <param name="path">The checkpoint.</param>
+    /// <param name="dataState">Opaque bytes of the caller, such as the position in the data; given back by <see cref="Load(string, WorkerPool, Trainer?, out byte[])"/>.</param>
+    /// <exception cref="TernException">The file cannot be written.</exception>
+    public void Save(string path, ReadOnlySpan<byte> dataState)
+    {
+        NativeBuffer<float>[] arrays = Arrays(_optimizer is not null);
+        Checkpoint.Write(path, new CheckpointHeader(Shape, Recipe, Seed, StepsDone, arrays.Length, dataState.Length), dataState, arrays);
+    }
+
+    /// <summary>Writes the model as GGUF: quantized from the float masters, as the forward pass quantizes them.</summary>
+    /// <param name="path">The file; replaced as a whole.</param>
+    /// <param name="tokenizer">Its <c>tokenizer.*</c> keys are copied; as many tokens as the vocabulary or fewer.</param>
+    /// <param name="options">Types and name.</param>
+    /// <exception cref="TernException">The type does not fit the precision or the shape, or the file cannot be written.</exception>
+    public void Export(string path, Metadata tokenizer, ExportOptions options) =>
+        GgufModel.Write(path, Shape, _parameters, WeightsOf(options.Average), Recipe.Linear, tokenizer, options);
+
     public void Dispose()
     {
         _network.Dispose();
@@ -184,6 +256,8 @@ internal sealed unsafe class Trainer : IDisposable
         _gradients?.Dispose();
         _weights.Dispose();
     }
+
+    private AdamW Optimizer => _optimizer ??= new AdamW(_parameters, Recipe, _weights, Gradients);
 
     /// <summary>The quantizer of the step that comes next.</summary>
     private QuantizerState TrainingState => new(
@@ -195,6 +269,17 @@ internal sealed unsafe class Trainer : IDisposable
         const int piece = 1 << 28;
         for (long done = 0; done < buffer.Count; done += piece)
             buffer.Part(done, (int)Math.Min(piece, buffer.Count - done)).Clear();
+    }
+
+    /// <summary>The flat arrays of a checkpoint in their order.</summary>
+    private NativeBuffer<float>[] Arrays(bool withMoments)
+    {
+        if (!withMoments)
+            return [EditWeights()];
+        AdamW optimizer = Optimizer;
+        return optimizer.Average is { } average
+            ? [EditWeights(), optimizer.First, optimizer.Second, average]
+            : [EditWeights(), optimizer.First, optimizer.Second];
     }
 
     private NativeBuffer<float> WeightsOf(bool average)

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Tern.Training.Checkpoints;
 
 namespace Tern.Training;
 
@@ -7,7 +8,10 @@ namespace Tern.Training;
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
     UseStringEnumConverter = true,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true,
     WriteIndented = false)]
 [JsonSerializable(typeof(ModelShape))]
 [JsonSerializable(typeof(TrainingRecipe))]
+[JsonSerializable(typeof(CheckpointHeader))]
 internal sealed partial class TrainingJson : JsonSerializerContext;
