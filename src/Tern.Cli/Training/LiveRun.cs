@@ -57,17 +57,17 @@ internal sealed class LiveRun(LiveDisplayContext display) : IRunObserver
     {
         var rows = new List<IRenderable>();
         if (_run is not null)
-            rows.AddRange(RunWords.Describe(_run).Select(line => new Text(line)));
+            rows.AddRange(RunWords.Describe(_run).Select(line => new Spectre.Console.Text(line)));
         if (_note.Length > 0)
-            rows.Add(new Text(_note));
+            rows.Add(new Spectre.Console.Text(_note));
         if (_step is { } step && _run is { } run)
         {
             rows.Add(Figures(run, step));
-            rows.Add(new Text(RunReport.HalfWay(run.Recipe, step.Step).Trim(), new Style(Color.Grey)));
+            rows.Add(new Spectre.Console.Text(RunReport.HalfWay(run.Recipe, step.Step).Trim(), new Style(Color.Grey)));
         }
 
         if (_measured?.Sample is { } sample)
-            rows.Add(new Panel(new Text(sample)) { Header = new PanelHeader(Line($"step {_measured.Step} writes")), Expand = true });
+            rows.Add(new Panel(new Spectre.Console.Text(sample)) { Header = new PanelHeader(Line($"step {_measured.Step} writes")), Expand = true });
         return new Rows(rows);
     }
 

@@ -87,7 +87,7 @@ internal static class TrainVerb
     {
         if (!Screen.OutputIsRich)
             return work(new PlainRun());
-        return Screen.Output.Live(new Text("")).Start(display => work(new LiveRun(display)));
+        return Screen.Output.Live(new Spectre.Console.Text("")).Start(display => work(new LiveRun(display)));
     }
 
     private static int Finish(RunResult result)

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Tern.Machine;
+using Tern.Training.Checkpoints;
 using Tern.Training.Data;
 using Tern.Training.Reports;
 
