@@ -1,4 +1,5 @@
 using Tern.Machine;
+using Tern.Training.Distilling;
 using Tern.Training.Mathematics;
 using Tern.Training.Weights;
 
@@ -103,7 +104,8 @@ internal sealed unsafe class Network : IDisposable
     /// <summary>Losses of all rows; with a weight above zero also the gradients of the output matrix and of <see cref="Workspace.Normed"/>.</summary>
     /// <param name="weight">Factor of the gradient, 1 / targets of the step; 0 evaluates.</param>
     /// <param name="gradients">Flat, added to; null when evaluating.</param>
-    public void HeadLoss(float weight, float* gradients)
+    /// <param name="distiller">Mixes in a teacher that went forward on the same micro batch; the weight is then its own.</param>
+    public void HeadLoss(float weight, float* gradients, Distiller? distiller)
     {
         Workspace w = Space;
         int chunk = w.Logits.Stride;
@@ -112,12 +114,22 @@ internal sealed unsafe class Network : IDisposable
             int rows = Math.Min(chunk, _rows - first);
             Panels normed = w.Normed.FromRow(first);
             Logits(normed, rows);
-            new CrossEntropyPass { Logits = w.Logits, Targets = w.Targets + first, Losses = w.Losses + first, Weight = weight }.Run(_pool, rows);
-            if (weight == 0)
+            if (distiller is not null)
+                distiller.Logits(w, first, rows, _pool);
+            else
+                new CrossEntropyPass { Logits = w.Logits, Targets = w.Targets + first, Losses = w.Losses + first, Weight = weight }.Run(_pool, rows);
+            if (gradients is null)
                 continue;
             new ColumnProduct { A = w.Logits, B = normed, C = gradients + Parameters.Head.Offset, Rows = rows }.Run(_pool);
             new RowProduct { A = w.Logits, B = _head.Backward, C = w.NormedGradient.FromRow(first), Rows = rows }.Run(_pool);
         }
+    }
+
+    /// <summary>The logits of rows [first, first + rows) of the last forward pass, as many as the workspace holds at most.</summary>
+    public Panels LogitsOfChunk(int first, int rows)
+    {
+        Logits(Space.Normed.FromRow(first), rows);
+        return Space.Logits;
     }
 
     /// <summary>The logits of one row.</summary>
@@ -133,7 +145,7 @@ internal sealed unsafe class Network : IDisposable
     }
 
     /// <summary>From <see cref="Workspace.NormedGradient"/> to the gradients of all weights, which are added to.</summary>
-    public void Back(int sequences, int length, float* gradients)
+    public void Back(int sequences, int length, float* gradients, Distiller? distiller)
     {
         Workspace w = Space;
         LayerSpace last = w.Layers[^1];
@@ -157,6 +169,8 @@ internal sealed unsafe class Network : IDisposable
                 Gradient = w.QueryKeyValueGradient,
                 Factors = FactorsOf(s.AttentionOperand),
             }).Back(_pool, _attention);
+            if (distiller is not null && distiller.Layer == i)
+                distiller.Relations(s, w.QueryKeyValueGradient, _state.IsInteger ? s.AttentionOperand.Multipliers : null, FactorsOf(s.AttentionOperand), sequences, length);
             Panels attention = Unmultiply(g.QueryKeyValue, w.QueryKeyValueGradient, s.AttentionOperand, gradients);
             Unnorm(s.Input, p.AttentionNorm, attention, isFirst: false, i > 0 ? FactorsOf(w.Layers[i - 1].DownOperand) : null, gradients);
         }

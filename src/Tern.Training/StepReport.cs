@@ -16,18 +16,25 @@ internal readonly record struct StepReport(int Step, double Loss, float Learning
     public DistillationReport? Distillation { get; init; }
 }
 
-/// <summary>The terms of a distilled step, each before its weight, with the norm of its gradient at the place where the terms meet.</summary>
+/// <summary>The terms of a distilled step, each before its weight, with the norms of their gradients where terms meet: at the logits, and at Q, K, V.</summary>
+/// <param name="CrossEntropy">Nats per target.</param>
+/// <param name="LogitDivergence">T² KL(teacher || student) per target.</param>
+/// <param name="AttentionDivergence">Of the attention relations, per position.</param>
 internal sealed record DistillationReport(double CrossEntropy, double LogitDivergence, double AttentionDivergence)
 {
-    /// <summary>Norm of the gradient of weighted cross-entropy and logit terms with respect to the logits.</summary>
+    /// <summary>Norm of the weighted cross-entropy's gradient with respect to the logits.</summary>
+    public required double CrossEntropyGradientNorm { get; init; }
+
+    /// <summary>Norm of the weighted divergence's gradient with respect to the logits.</summary>
     public required double LogitGradientNorm { get; init; }
 
-    /// <summary>Norms, at Q, K, V of the compared layer, of the gradient that comes from the logits and that of the attention term.</summary>
+    /// <summary>Norm, at Q, K, V of the compared layer, of the gradient that comes from the logits.</summary>
     public required double OtherGradientNorm { get; init; }
 
+    /// <summary>Norm, at the same place, of the attention term's gradient with its factor.</summary>
     public required double AttentionGradientNorm { get; init; }
 
-    /// <summary>The factor that the attention term got.</summary>
+    /// <summary>The factor that the attention term got, in the last micro batch.</summary>
     public required double AttentionFactor { get; init; }
 }
 

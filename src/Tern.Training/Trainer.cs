@@ -1,6 +1,7 @@
 using Tern.Files;
 using Tern.Machine;
 using Tern.Training.Checkpoints;
+using Tern.Training.Distilling;
 using Tern.Training.Optimization;
 using Tern.Training.Weights;
 
@@ -16,6 +17,8 @@ internal sealed unsafe class Trainer : IDisposable
     private readonly ParameterSet _parameters;
     private readonly NativeBuffer<float> _weights;
     private readonly Network _network;
+    private readonly Trainer? _teacher;
+    private readonly Distiller? _distiller;
     private NativeBuffer<float>? _gradients;
     private AdamW? _optimizer;
     private Prepared? _prepared;
@@ -40,6 +43,10 @@ internal sealed unsafe class Trainer : IDisposable
         _parameters = new ParameterSet(shape);
         _weights = new NativeBuffer<float>(_parameters.Count);
         _network = new Network(shape, _parameters, pool);
+        if (recipe.Distillation is null)
+            return;
+        _teacher = teacher ?? throw new TernException(ErrorKind.Request, $"{source}: the recipe asks for distillation, but there is no teacher");
+        _distiller = new Distiller(recipe.Distillation, shape, teacher.Shape, teacher._network, pool);
     }
 
     public ModelShape Shape { get; }
@@ -142,16 +149,18 @@ internal sealed unsafe class Trainer : IDisposable
         Prepare(_weights, TrainingState);
         Clear(Gradients);
         float weight = 1f / Math.Max(1, targets);
+        _distiller?.Begin(targets, batch.Inputs.Length);
         double loss = 0;
         for (int micro = 0; micro < batch.MicroBatches; micro++)
         {
             int sequences = Load(batch, micro);
             _network.Forward(sequences, batch.Length);
-            _network.HeadLoss(weight, Gradients.Pointer);
+            _teacher?.Teach(batch, micro);
+            _network.HeadLoss(weight, Gradients.Pointer, _distiller);
             loss += SumOfLosses(sequences * batch.Length);
             if (!double.IsFinite(loss))
                 return Refused(batch, loss, double.NaN, sequences * batch.Length);
-            _network.Back(sequences, batch.Length, Gradients.Pointer);
+            _network.Back(sequences, batch.Length, Gradients.Pointer, _distiller);
         }
 
         double norm = Optimizer.GradientNorm(_pool);
@@ -163,7 +172,7 @@ internal sealed unsafe class Trainer : IDisposable
         float rate = LearningRates.At(Recipe, StepsDone).Rate;
         StepsDone++;
         _prepared = null;
-        return new StepReport(StepsDone, loss / Math.Max(1, targets), rate, (float)norm, batch.Inputs.Length, null);
+        return new StepReport(StepsDone, loss / Math.Max(1, targets), rate, (float)norm, batch.Inputs.Length, null) { Distillation = _distiller?.Report() };
     }
 
     /// <summary>Cross-entropy of a batch without training, with the recipe's quantizer.</summary>
@@ -182,7 +191,7 @@ internal sealed unsafe class Trainer : IDisposable
         {
             int sequences = Load(batch, micro);
             _network.Forward(sequences, batch.Length);
-            _network.HeadLoss(0, null);
+            _network.HeadLoss(0, null, null);
             loss += SumOfLosses(sequences * batch.Length);
         }
 
@@ -251,6 +260,7 @@ internal sealed unsafe class Trainer : IDisposable
 
     public void Dispose()
     {
+        _distiller?.Dispose();
         _network.Dispose();
         _optimizer?.Dispose();
         _gradients?.Dispose();
@@ -297,6 +307,13 @@ internal sealed unsafe class Trainer : IDisposable
         if (_prepared != wanted)
             _network.Prepare(weights.Pointer, state);
         _prepared = wanted;
+    }
+
+    /// <summary>Goes forward as the teacher of another trainer.</summary>
+    private void Teach(TokenBatch batch, int micro)
+    {
+        Prepare(_weights, new QuantizerState(Recipe.Linear, 1));
+        _network.Forward(Load(batch, micro), batch.Length);
     }
 
     /// <summary>Copies a micro batch into the workspace and says how many sequences it has.</summary>

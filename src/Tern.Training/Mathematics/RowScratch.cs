@@ -19,7 +19,7 @@ internal sealed unsafe class RowScratch : IDisposable
         _buffer = new NativeBuffer<float>((long)threads * _workerFloats);
     }
 
-    /// <summary>Row <paramref name="index"/> of a worker.</summary>
+    /// <summary>How a pass finds the rows.</summary>
     public RowPointers Pointers => new(_buffer.Pointer, _workerFloats, _rowFloats);
 
     public void Dispose() => _buffer.Dispose();
