@@ -107,9 +107,11 @@ internal sealed class HeldOutText
         long start = document.Start, end = start + document.Tokens, scored = start;
         while (scored < end)
         {
-            _sequences.Add((start, end, scored));
             bool begins = start == document.Start ? BeginsAt(first[0]) : _tokenizer.Bos < 0;
-            scored = start + _context + (begins ? 1 : 0);
+            long covered = start + _context + (begins ? 1 : 0);
+            if (covered > scored)
+                _sequences.Add((start, end, scored));
+            scored = Math.Max(scored, covered);
             start += Math.Max(1, _context / 2);
         }
     }

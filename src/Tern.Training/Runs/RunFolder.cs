@@ -68,8 +68,13 @@ internal sealed class RunFolder : IDisposable
         }
     }
 
-    /// <summary>Whether a run was begun here: its text was encoded.</summary>
-    public bool IsBegun => File.Exists(Configuration);
+    /// <summary>Whether there is a run to go on with: it has a checkpoint, here or, of a comparison, in a folder below.</summary>
+    public bool IsBegun => HasRun(Path);
+
+    /// <summary>The same of a folder that is not open.</summary>
+    public static bool HasRun(string path) =>
+        File.Exists(System.IO.Path.Combine(path, "config.json"))
+        && Directory.EnumerateFiles(path, CheckpointPrefix + "*" + CheckpointExtension, SearchOption.AllDirectories).Any();
 
     /// <summary>The file of a step's checkpoint.</summary>
     public string CheckpointOf(int step) =>

@@ -31,7 +31,7 @@ internal static class TrainingJob
     public static RunFolder OpenFolder(RunSettings settings, bool resume)
     {
         string path = settings.Out ?? throw new TernException(ErrorKind.Request, "no run folder is named; give one with --out");
-        if (resume && !File.Exists(Path.Combine(path, "config.json")))
+        if (resume && !RunFolder.HasRun(path))
             throw new TernException(ErrorKind.File, $"{path}: there is no run to go on with; leave --resume out to begin one");
         return RunFolder.Open(path);
     }

@@ -90,11 +90,11 @@ public sealed class BytePairTrainerTests
     public void The_vocabulary_has_bytes_merges_special_tokens_and_padding()
     {
         using var folder = new TempFolder();
-        (Metadata metadata, Tokenizer tokenizer) = TinyCorpus.Open(TinyCorpus.Write(folder, tokens: 400, special: ["<|user|>"]).Tokenizer);
+        (Metadata metadata, Tokenizer tokenizer) = TinyCorpus.Open(TinyCorpus.Write(folder, tokens: 330, special: ["<|user|>"]).Tokenizer);
         StringTable tokens = metadata.Strings("tokenizer.ggml.tokens")!;
 
-        Assert.Equal(448, tokenizer.Count);
-        Assert.Equal(400 - 3, tokenizer.Bos);
+        Assert.Equal(384, tokenizer.Count);
+        Assert.Equal(330 - 3, tokenizer.Bos);
         Assert.Equal(tokenizer.Bos + 1, tokenizer.Eos);
         Assert.Contains(tokenizer.Eos, tokenizer.StopIds);
         Assert.Equal(["<|begin|>", "<|end|>", "<|user|>", "<|unused0|>"], Enumerable.Range(tokenizer.Bos, 4).Select(tokens.Text));
