@@ -48,6 +48,7 @@ internal sealed unsafe class Network : IDisposable
     /// <summary>Floats besides the workspace: packed weights, tables, scratch.</summary>
     public static long FloatsNeeded(ModelShape shape, int threads) =>
         (2 * (shape.LinearWeights + ((long)shape.Vocabulary * shape.Hidden)))
+        + (shape.LinearWeights / sizeof(float))
         + AttentionShape.FloatsNeeded(shape, threads)
         + (4L * threads * (WidestRow(shape) + 32))
         + ((long)threads * Panels.Columns * (shape.Layers * ((3L * shape.Hidden) + shape.FeedForward + shape.QueryWidth + 64)));
@@ -217,6 +218,8 @@ internal sealed unsafe class Network : IDisposable
         Blend = _state.QuantizesActivations ? _state.Blend : 0,
         Multipliers = _state.IsInteger ? operand.Multipliers : null,
         Inverses = operand.Inverses,
+        Codes = IntegerProduct.IsSupported ? operand.Codes : null,
+        Sums = operand.Sums,
         Scratch = _scratch.Pointers,
     }.Run(_pool, _rows);
 
@@ -226,16 +229,36 @@ internal sealed unsafe class Network : IDisposable
         for (int i = 0; i < group.Parts.Count; i++)
         {
             Parameter part = group.Parts[i];
-            new RowProduct
+            Panels columns = result.From(column, part.Rows);
+            if (_state.IsInteger && group.Codes(part) is not null)
             {
-                A = operand.Values,
-                B = group.Forward(part),
-                C = result.From(column, part.Rows),
-                Rows = _rows,
-                Multipliers = _state.IsInteger ? operand.Multipliers : null,
-                Scale = group.Scales[i],
-                Addend = addend,
-            }.Run(_pool);
+                new IntegerProduct
+                {
+                    A = operand.Codes,
+                    Inputs = group.Columns,
+                    B = group.Codes(part),
+                    C = columns,
+                    Rows = _rows,
+                    Sums = operand.Sums,
+                    Multipliers = operand.Multipliers,
+                    Scale = group.Scales[i],
+                    Addend = addend,
+                }.Run(_pool);
+            }
+            else
+            {
+                new RowProduct
+                {
+                    A = operand.Values,
+                    B = group.Forward(part),
+                    C = columns,
+                    Rows = _rows,
+                    Multipliers = _state.IsInteger ? operand.Multipliers : null,
+                    Scale = group.Scales[i],
+                    Addend = addend,
+                }.Run(_pool);
+            }
+
             column += part.Rows;
         }
     }
