@@ -205,7 +205,7 @@ internal sealed unsafe class Network : IDisposable
         new() { QueryKeyValue = s.QueryKeyValue, Context = s.Context, LogSums = s.LogSums, Sequences = sequences, Length = length };
 
     private void Logits(Panels normed, int rows) =>
-        new RowProduct { A = normed, B = _head.Forward(Parameters.Head), C = Space.Logits, Rows = rows }.Run(_pool);
+        new RowProduct { A = normed, B = _head.Forward, C = Space.Logits, Rows = rows }.Run(_pool);
 
     private void Quantize(Panels source, Parameter? norm, Operand operand, bool isGated) => new OperandPass
     {
@@ -223,45 +223,8 @@ internal sealed unsafe class Network : IDisposable
         Scratch = _scratch.Pointers,
     }.Run(_pool, _rows);
 
-    private void Multiply(Operand operand, LinearGroup group, Panels result, Panels addend)
-    {
-        int column = 0;
-        for (int i = 0; i < group.Parts.Count; i++)
-        {
-            Parameter part = group.Parts[i];
-            Panels columns = result.From(column, part.Rows);
-            if (_state.IsInteger && group.Codes(part) is not null)
-            {
-                new IntegerProduct
-                {
-                    A = operand.Codes,
-                    Inputs = group.Columns,
-                    B = group.Codes(part),
-                    C = columns,
-                    Rows = _rows,
-                    Sums = operand.Sums,
-                    Multipliers = operand.Multipliers,
-                    Scale = group.Scales[i],
-                    Addend = addend,
-                }.Run(_pool);
-            }
-            else
-            {
-                new RowProduct
-                {
-                    A = operand.Values,
-                    B = group.Forward(part),
-                    C = columns,
-                    Rows = _rows,
-                    Multipliers = _state.IsInteger ? operand.Multipliers : null,
-                    Scale = group.Scales[i],
-                    Addend = addend,
-                }.Run(_pool);
-            }
-
-            column += part.Rows;
-        }
-    }
+    private void Multiply(Operand operand, LinearGroup group, Panels result, Panels addend) =>
+        group.Multiply(_pool, operand, _state.IsInteger, result, addend, _rows);
 
     /// <summary>Adds a group's weight gradient and gives the gradient of its operand's values.</summary>
     private Panels Unmultiply(LinearGroup group, Panels gradient, Operand operand, float* gradients)

@@ -57,21 +57,16 @@ internal sealed unsafe class LinearGroup : IDisposable
 
     public int Columns { get; }
 
+    /// <summary>The weights as values, for the gradient of what the layers read.</summary>
     public float* Backward => _backward.Pointer;
 
-    /// <summary>The value of a code of each part; meaningful where products are integer.</summary>
-    public IReadOnlyList<float> Scales => _scales;
+    /// <summary>The transposed weights of a group of values, as <see cref="RowProduct.B"/> wants them.</summary>
+    public float* Forward => _forward.Pointer;
 
     // A row of scratch is a little longer than the weights': rows at a distance of a power of two would share their places in the cache.
     private int ScratchStride => Columns + 16;
 
     private int ScratchFloats => Panels.Columns * ScratchStride;
-
-    /// <summary>The packed forward weights of a part.</summary>
-    public float* Forward(Parameter part) => _forward.Pointer + (part.Offset - Parts[0].Offset);
-
-    /// <summary>The packed codes of a part, or null where there is no product for them.</summary>
-    public byte* Codes(Parameter part) => _codes is null ? null : _codes.Pointer + (part.Offset - Parts[0].Offset);
 
     /// <summary>Quantizes and packs the present weights.</summary>
     public void Prepare(WorkerPool pool, float* masters, QuantizerState state)
@@ -108,6 +103,50 @@ internal sealed unsafe class LinearGroup : IDisposable
             };
             pack.Run(pool, part.Rows / Panels.Columns);
             first += part.Rows;
+        }
+    }
+
+    /// <summary>result = operand · Wᵀ + addend, the parts side by side.</summary>
+    /// <param name="pool">Workers.</param>
+    /// <param name="operand">Left operand.</param>
+    /// <param name="isInteger">Whether the operand and these weights are codes.</param>
+    /// <param name="result">[rows, Rows].</param>
+    /// <param name="addend">As the result, or empty; for a group of one part.</param>
+    /// <param name="rows">Rows of activations.</param>
+    public void Multiply(WorkerPool pool, Operand operand, bool isInteger, Panels result, Panels addend, int rows)
+    {
+        for (int i = 0; i < Parts.Count; i++)
+        {
+            long offset = Parts[i].Offset - Parts[0].Offset;
+            Panels columns = result.From((int)(offset / Columns), Parts[i].Rows);
+            if (isInteger && _codes is not null)
+            {
+                new IntegerProduct
+                {
+                    A = operand.Codes,
+                    Inputs = Columns,
+                    B = _codes.Pointer + offset,
+                    C = columns,
+                    Rows = rows,
+                    Sums = operand.Sums,
+                    Multipliers = operand.Multipliers,
+                    Scale = _scales[i],
+                    Addend = addend,
+                }.Run(pool);
+            }
+            else
+            {
+                new RowProduct
+                {
+                    A = operand.Values,
+                    B = _forward.Pointer + offset,
+                    C = columns,
+                    Rows = rows,
+                    Multipliers = isInteger ? operand.Multipliers : null,
+                    Scale = _scales[i],
+                    Addend = addend,
+                }.Run(pool);
+            }
         }
     }
 
