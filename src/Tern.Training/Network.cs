@@ -48,6 +48,7 @@ internal sealed unsafe class Network : IDisposable
     /// <summary>Floats besides the workspace: packed weights, tables, scratch.</summary>
     public static long FloatsNeeded(ModelShape shape, int threads) =>
         (2 * (shape.LinearWeights + ((long)shape.Vocabulary * shape.Hidden)))
+        + (shape.LinearWeights / sizeof(float))
         + AttentionShape.FloatsNeeded(shape, threads)
         + (4L * threads * (WidestRow(shape) + 32))
         + ((long)threads * Panels.Columns * (shape.Layers * ((3L * shape.Hidden) + shape.FeedForward + shape.QueryWidth + 64)));
@@ -204,7 +205,7 @@ internal sealed unsafe class Network : IDisposable
         new() { QueryKeyValue = s.QueryKeyValue, Context = s.Context, LogSums = s.LogSums, Sequences = sequences, Length = length };
 
     private void Logits(Panels normed, int rows) =>
-        new RowProduct { A = normed, B = _head.Forward(Parameters.Head), C = Space.Logits, Rows = rows }.Run(_pool);
+        new RowProduct { A = normed, B = _head.Forward, C = Space.Logits, Rows = rows }.Run(_pool);
 
     private void Quantize(Panels source, Parameter? norm, Operand operand, bool isGated) => new OperandPass
     {
@@ -217,28 +218,13 @@ internal sealed unsafe class Network : IDisposable
         Blend = _state.QuantizesActivations ? _state.Blend : 0,
         Multipliers = _state.IsInteger ? operand.Multipliers : null,
         Inverses = operand.Inverses,
+        Codes = IntegerProduct.IsSupported ? operand.Codes : null,
+        Sums = operand.Sums,
         Scratch = _scratch.Pointers,
     }.Run(_pool, _rows);
 
-    private void Multiply(Operand operand, LinearGroup group, Panels result, Panels addend)
-    {
-        int column = 0;
-        for (int i = 0; i < group.Parts.Count; i++)
-        {
-            Parameter part = group.Parts[i];
-            new RowProduct
-            {
-                A = operand.Values,
-                B = group.Forward(part),
-                C = result.From(column, part.Rows),
-                Rows = _rows,
-                Multipliers = _state.IsInteger ? operand.Multipliers : null,
-                Scale = group.Scales[i],
-                Addend = addend,
-            }.Run(_pool);
-            column += part.Rows;
-        }
-    }
+    private void Multiply(Operand operand, LinearGroup group, Panels result, Panels addend) =>
+        group.Multiply(_pool, operand, _state.IsInteger, result, addend, _rows);
 
     /// <summary>Adds a group's weight gradient and gives the gradient of its operand's values.</summary>
     private Panels Unmultiply(LinearGroup group, Panels gradient, Operand operand, float* gradients)

@@ -31,7 +31,7 @@ internal static unsafe class NonFinite
             if (!IsFinite(layer.Middle, rows))
                 return $"blk.{i}.attn_output";
             if (!IsFinite(layer.GateUp, rows))
-                return $"blk.{i}.ffn_gate";
+                return $"blk.{i}.ffn_gate_up";
             Panels result = i + 1 < space.Layers.Length ? space.Layers[i + 1].Input : space.Final;
             if (!IsFinite(result, rows))
                 return $"blk.{i}.ffn_down";

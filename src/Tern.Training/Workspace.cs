@@ -44,6 +44,12 @@ internal readonly unsafe struct Operand(Arena arena, int rows, int width)
 
     /// <summary>[rows] 1 / multiplier.</summary>
     public float* Inverses { get; } = arena.Floats(rows);
+
+    /// <summary>[rows] Σ codes.</summary>
+    public int* Sums { get; } = (int*)arena.Floats(rows);
+
+    /// <summary>[rows][width] the codes as bytes, for <see cref="IntegerProduct"/>.</summary>
+    public sbyte* Codes { get; } = (sbyte*)arena.Floats((long)rows * width / sizeof(float));
 }
 
 /// <summary>What the forward pass of one block leaves for the way back.</summary>

@@ -9,7 +9,7 @@ namespace Tern.Training.Mathematics;
 ///   A  panels [K / 32][rows][32]      B  [N / 32][K][32]      C  panels [N / 32][rows][32]
 /// </code>
 /// With <see cref="Multipliers"/> the product is one of integers in floats (exact below 2^24) and becomes sum / multiplier · scale, as the engine
-/// computes it; the quotient by a correctly rounded reciprocal and one correction (Markstein), which is the division's result.
+/// computes it.
 /// </summary>
 internal unsafe struct RowProduct
 {
@@ -91,15 +91,9 @@ internal unsafe struct RowProduct
             Vector512<float> scale = Vector512.Create(Scale);
             for (int row = 0; row < rows; row++)
             {
-                float divisor = Multipliers[first + row];
-                Vector512<float> divisors = Vector512.Create(divisor), reciprocals = Vector512.Create(1f / divisor);
+                var division = new Division(Multipliers[first + row]);
                 for (float* at = c + (row * Panels.Columns), end = at + Panels.Columns; at < end; at += 16)
-                {
-                    Vector512<float> sum = Vector512.Load(at);
-                    Vector512<float> quotient = sum * reciprocals;
-                    Vector512<float> rest = Vector512.FusedMultiplyAdd(-quotient, divisors, sum);
-                    (Vector512.FusedMultiplyAdd(rest, reciprocals, quotient) * scale).Store(at);
-                }
+                    (division.Of(Vector512.Load(at)) * scale).Store(at);
             }
         }
 

@@ -41,6 +41,12 @@ internal unsafe struct OperandPass
     /// <summary>[rows] 1 / multiplier; written with <see cref="Multipliers"/>.</summary>
     public float* Inverses { get; init; }
 
+    /// <summary>[rows][width] the codes as bytes; null where products are of floats. Written with <see cref="Multipliers"/>.</summary>
+    public sbyte* Codes { get; init; }
+
+    /// <summary>[rows] Σ codes; written with <see cref="Codes"/>.</summary>
+    public int* Sums { get; init; }
+
     /// <summary>Two rows of the source's width.</summary>
     public required RowPointers Scratch { get; init; }
 
@@ -82,6 +88,8 @@ internal unsafe struct OperandPass
             {
                 Multipliers[row] = multiplier;
                 Inverses[row] = 1f / multiplier;
+                if (Codes is not null)
+                    Sums[row] = ActivationQuantization.Encode(x, width, multiplier, Codes + ((nint)row * width));
                 Round(x, width, multiplier, x);
             }
             else

@@ -25,6 +25,7 @@ internal readonly record struct QuantizerState(Quantizer Linear, float Blend)
 /// Linear layers that read the same activations (q k v; gate up; or one alone), quantized and packed for both directions.
 /// <code>
 ///   Forward   [rows / 32][columns][32]    the transposed weights, for y = x Wᵀ: codes where products are integer, else values
+///   Codes     the same as bytes, in the order of IntegerProduct, instead of Forward where the processor has that product
 ///   Backward  [columns / 32][rows][32]    the weights as values, for dx = dy W: the straight-through gradient sees what the forward pass used
 /// </code>
 /// </summary>
@@ -32,6 +33,7 @@ internal sealed unsafe class LinearGroup : IDisposable
 {
     private readonly NativeBuffer<float> _forward;
     private readonly NativeBuffer<float> _backward;
+    private readonly NativeBuffer<byte>? _codes;
     private readonly NativeBuffer<double> _sums; // [rows / 32][2]: Σ|w| and Σw of a panel of rows
     private readonly NativeBuffer<float> _scratch; // [threads][32][columns + 16]
     private readonly float[] _scales;
@@ -43,6 +45,7 @@ internal sealed unsafe class LinearGroup : IDisposable
         Columns = parts[0].Columns;
         _forward = new NativeBuffer<float>((long)Rows * Columns);
         _backward = new NativeBuffer<float>((long)Rows * Columns);
+        _codes = IntegerProduct.IsSupported ? new NativeBuffer<byte>((long)Rows * Columns) : null;
         _sums = new NativeBuffer<double>(Rows / Panels.Columns * 2);
         _scratch = new NativeBuffer<float>((long)threads * ScratchFloats);
         _scales = new float[parts.Length];
@@ -54,18 +57,16 @@ internal sealed unsafe class LinearGroup : IDisposable
 
     public int Columns { get; }
 
+    /// <summary>The weights as values, for the gradient of what the layers read.</summary>
     public float* Backward => _backward.Pointer;
 
-    /// <summary>The value of a code of each part; meaningful where products are integer.</summary>
-    public IReadOnlyList<float> Scales => _scales;
+    /// <summary>The transposed weights of a group of values, as <see cref="RowProduct.B"/> wants them.</summary>
+    public float* Forward => _forward.Pointer;
 
     // A row of scratch is a little longer than the weights': rows at a distance of a power of two would share their places in the cache.
     private int ScratchStride => Columns + 16;
 
     private int ScratchFloats => Panels.Columns * ScratchStride;
-
-    /// <summary>The packed forward weights of a part.</summary>
-    public float* Forward(Parameter part) => _forward.Pointer + (part.Offset - Parts[0].Offset);
 
     /// <summary>Quantizes and packs the present weights.</summary>
     public void Prepare(WorkerPool pool, float* masters, QuantizerState state)
@@ -96,6 +97,7 @@ internal sealed unsafe class LinearGroup : IDisposable
                 IsInteger = state.IsInteger,
                 Forward = _forward.Pointer,
                 Backward = _backward.Pointer,
+                Codes = _codes is not null && state.IsInteger ? _codes.Pointer : null,
                 Scratch = _scratch.Pointer,
                 ScratchStride = ScratchStride,
             };
@@ -104,10 +106,55 @@ internal sealed unsafe class LinearGroup : IDisposable
         }
     }
 
+    /// <summary>result = operand · Wᵀ + addend, the parts side by side.</summary>
+    /// <param name="pool">Workers.</param>
+    /// <param name="operand">Left operand.</param>
+    /// <param name="isInteger">Whether the operand and these weights are codes.</param>
+    /// <param name="result">[rows, Rows].</param>
+    /// <param name="addend">As the result, or empty; for a group of one part.</param>
+    /// <param name="rows">Rows of activations.</param>
+    public void Multiply(WorkerPool pool, Operand operand, bool isInteger, Panels result, Panels addend, int rows)
+    {
+        for (int i = 0; i < Parts.Count; i++)
+        {
+            long offset = Parts[i].Offset - Parts[0].Offset;
+            Panels columns = result.From((int)(offset / Columns), Parts[i].Rows);
+            if (isInteger && _codes is not null)
+            {
+                new IntegerProduct
+                {
+                    A = operand.Codes,
+                    Inputs = Columns,
+                    B = _codes.Pointer + offset,
+                    C = columns,
+                    Rows = rows,
+                    Sums = operand.Sums,
+                    Multipliers = operand.Multipliers,
+                    Scale = _scales[i],
+                    Addend = addend,
+                }.Run(pool);
+            }
+            else
+            {
+                new RowProduct
+                {
+                    A = operand.Values,
+                    B = _forward.Pointer + offset,
+                    C = columns,
+                    Rows = rows,
+                    Multipliers = isInteger ? operand.Multipliers : null,
+                    Scale = _scales[i],
+                    Addend = addend,
+                }.Run(pool);
+            }
+        }
+    }
+
     public void Dispose()
     {
         _forward.Dispose();
         _backward.Dispose();
+        _codes?.Dispose();
         _sums.Dispose();
         _scratch.Dispose();
     }
@@ -155,6 +202,7 @@ internal sealed unsafe class LinearGroup : IDisposable
         public bool IsInteger;
         public float* Forward;
         public float* Backward;
+        public byte* Codes;
         public float* Scratch;
         public int ScratchStride;
 
@@ -184,10 +232,31 @@ internal sealed unsafe class LinearGroup : IDisposable
                     (Vector512.Load(values + column) * factor).Store(Backward + ((((nint)(column / Panels.Columns) * Rows) + row) * Panels.Columns) + (column % Panels.Columns));
             }
 
+            if (Codes is not null)
+            {
+                PackCodes(rows, Codes + ((nint)panel * Columns * Panels.Columns));
+                return;
+            }
+
             float* destination = Forward + ((nint)panel * Columns * Panels.Columns);
             for (int column = 0; column < Columns; column++, destination += Panels.Columns)
                 for (int r = 0; r < Panels.Columns; r++)
                     destination[r] = rows[(r * ScratchStride) + column];
+        }
+
+        /// <summary>Codes -1, 0, +1 become bytes 0, 1, 2; NaN becomes 0, and the masters tell.</summary>
+        private readonly void PackCodes(float* rows, byte* panel)
+        {
+            for (int r = 0; r < Panels.Columns; r++)
+            {
+                float* codes = rows + (r * ScratchStride);
+                for (int column = 0; column < Columns; column += 4)
+                {
+                    byte* place = panel + IntegerProduct.Place(r, column, Columns);
+                    for (int i = 0; i < 4; i++)
+                        place[i] = (byte)((int)codes[column + i] + 1);
+                }
+            }
         }
 
         private readonly void Quantize(float* source, float* values)

@@ -80,6 +80,43 @@ public sealed unsafe class ProductTests
             }
     }
 
+    [Fact]
+    public void Products_of_bytes_are_exact()
+    {
+        if (!IntegerProduct.IsSupported)
+            return; // a processor without VPDPBUSD takes the product of floats, which the test above holds
+        const int rows = 110, inputs = 96, width = 64;
+        using WorkerPool pool = TinyModels.Pool(2);
+        int padded = Panels.Padded(rows);
+        using var a = new NativeBuffer<sbyte>(padded * inputs);
+        using var b = new NativeBuffer<byte>(inputs * width);
+        using var c = new NativeBuffer<float>(padded * width);
+        using var sums = new NativeBuffer<int>(padded);
+        using var multipliers = new NativeBuffer<float>(padded);
+        var random = new Random(3);
+        foreach (ref sbyte v in a.Span)
+            v = (sbyte)random.Next(-128, 128);
+        foreach (ref byte v in b.Span)
+            v = (byte)random.Next(0, 3);
+        for (int i = 0; i < rows; i++)
+        {
+            multipliers.Span[i] = 127f / (random.NextSingle() * 5);
+            for (int k = 0; k < inputs; k++)
+                sums.Span[i] += a.Pointer[(i * inputs) + k];
+        }
+
+        var result = new Panels((nint)c.Pointer, padded, width);
+        new IntegerProduct { A = a.Pointer, Inputs = inputs, B = b.Pointer, C = result, Rows = rows, Sums = sums.Pointer, Multipliers = multipliers.Pointer, Scale = 0.37f }.Run(pool);
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < width; j++)
+            {
+                int sum = 0;
+                for (int k = 0; k < inputs; k++)
+                    sum += a.Pointer[(i * inputs) + k] * (b.Pointer[IntegerProduct.Place(j, k, inputs)] - 1);
+                Assert.Equal(sum / multipliers.Pointer[i] * 0.37f, At(result, i, j));
+            }
+    }
+
     private static NativeBuffer<float> Random(long count, int seed)
     {
         var buffer = new NativeBuffer<float>(count);

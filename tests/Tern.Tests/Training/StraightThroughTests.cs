@@ -83,8 +83,8 @@ public sealed unsafe class StraightThroughTests
         public void Run(WorkerPool pool)
         {
             _group.Prepare(pool, _weights.Pointer, new QuantizerState(new Quantizer { Precision = _precision }, 1));
-            new OperandPass { Source = _source, Operand = _operand.Values, Blend = 1, Multipliers = _operand.Multipliers, Inverses = _operand.Inverses, Scratch = _scratch.Pointers }.Run(pool, Rows);
-            new RowProduct { A = _operand.Values, B = _group.Forward(_group.Parts[0]), C = _output, Rows = Rows, Multipliers = _operand.Multipliers, Scale = _group.Scales[0] }.Run(pool);
+            new OperandPass { Source = _source, Operand = _operand.Values, Blend = 1, Multipliers = _operand.Multipliers, Inverses = _operand.Inverses, Codes = IntegerProduct.IsSupported ? _operand.Codes : null, Sums = _operand.Sums, Scratch = _scratch.Pointers }.Run(pool, Rows);
+            _group.Multiply(pool, _operand, isInteger: true, _output, default, Rows);
             for (int t = 0; t < Rows; t++)
                 for (int n = 0; n < Outputs; n++)
                     *At(_scaled, t, n) = *At(_gradient, t, n) * _operand.Inverses[t];
