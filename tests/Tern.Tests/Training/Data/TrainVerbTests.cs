@@ -1,8 +1,10 @@
 using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Tern.Files;
 using Tern.Tests.Cli;
 using Tern.Tests.Files;
+using Tern.Training.Runs;
 
 namespace Tern.Tests.Training.Data;
 
@@ -43,8 +45,8 @@ public sealed class TrainVerbTests : IDisposable
         if (OperatingSystem.IsWindows())
             return; // there is no kill -INT
 
-        TernProcess.Run(Arguments("whole", steps: 40)).AssertSucceeds();
-        using (Process process = TernProcess.Start(Arguments("cut", steps: 40)))
+        TernProcess.Run(Arguments("whole", steps: 24)).AssertSucceeds();
+        using (Process process = TernProcess.Start(Arguments("cut", steps: 24)))
         {
             WaitFor(process, "step 1/");
             using (Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]))
@@ -57,7 +59,7 @@ public sealed class TrainVerbTests : IDisposable
 
         TernResult second = TernProcess.Run("train", "--out", _folder.File("cut"), "--resume").AssertSucceeds();
         Assert.Contains("goes on behind step", second.Output, StringComparison.Ordinal);
-        AssertSameEnd("whole", "cut", 40);
+        AssertSameEnd("whole", "cut", 24);
     }
 
     [Fact]
@@ -103,6 +105,37 @@ public sealed class TrainVerbTests : IDisposable
 
         result.AssertSucceeds();
         Assert.Contains("I2_S", TernProcess.Run("inspect", Path.Combine(_folder.File("tuned"), "model.gguf")).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_loss_that_is_no_number_stops_the_run_and_names_the_place()
+    {
+        TernProcess.Run([.. Arguments("full", steps: 2), "--precision", "full", "--export", "f32"]).AssertSucceeds();
+        string path = Path.Combine(_folder.File("full"), "model.gguf");
+        long offset;
+        using (GgufFile file = GgufFile.Open(path))
+            offset = file.Tensors["output_norm.weight"].FileOffset;
+        byte[] bytes = File.ReadAllBytes(path);
+        BitConverter.TryWriteBytes(bytes.AsSpan((int)offset), float.MaxValue);
+        File.WriteAllBytes(path, bytes);
+
+        string run = _folder.File("broken");
+        TernResult result = TernProcess.Run(
+            "train", "--data", _text, "--separator", "blank", "--from", path, "--context", "32", "--batch", "2", "--steps", "4", "--threads", "1", "--held-out-share", "0.2", "--out", run);
+
+        Assert.StartsWith("tern: error (engine): step 1: the loss is no number any more; the first place that is not finite is ", result.Error, StringComparison.Ordinal);
+        Assert.Contains("step-00000000.tern", result.Error, StringComparison.Ordinal);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Equal(["step-00000000.tern"], Checkpoints(run));
+    }
+
+    [Fact]
+    public void A_disk_without_room_is_refused_before_the_work()
+    {
+        using RunFolder folder = RunFolder.Open(_folder.File("full-disk"));
+        var error = Assert.Throws<TernException>(() => folder.CheckSpace(long.MaxValue));
+        Assert.Contains("free", error.Message, StringComparison.Ordinal);
+        Assert.Contains("no other run", Assert.Throws<TernException>(() => RunFolder.Open(folder.Path)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
