@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using Tern.Machine;
 using Tern.Training.Data;
 
 namespace Tern.Training.Runs;
@@ -48,14 +47,19 @@ internal static class RunPlan
     }
 
     /// <summary>The steps of a run: as given, or as many as go into the hours at the speed of a few trial steps.</summary>
-    public static int Steps(ModelShape shape, RunSettings settings, TrainingStream data, WorkerPool pool, Trainer? teacher, Action<string> note)
+    /// <param name="settings">Steps or hours.</param>
+    /// <param name="distils">Whether there is a teacher.</param>
+    /// <param name="create">Makes a trainer to try with.</param>
+    /// <param name="data">Gives sequences, and is put back to where it was.</param>
+    /// <param name="note">Is told what was measured.</param>
+    public static int Steps(RunSettings settings, bool distils, Func<TrainingRecipe, Trainer> create, TrainingStream data, Action<string> note)
     {
         if (settings.Hours <= 0)
             return settings.Steps > 0 ? settings.Steps : StepsDefault;
 
-        using var trial = new Trainer(shape, settings.RecipeFor(StepsDefault, teacher is not null), settings.Seed, pool, teacher);
+        using Trainer trial = create(settings.RecipeFor(StepsDefault, distils));
         byte[] position = data.Save();
-        var batch = new TokenBatch(settings.Batch, shape.Context, MicroSequences(settings));
+        var batch = new TokenBatch(settings.Batch, trial.Shape.Context, MicroSequences(settings));
         double seconds = double.PositiveInfinity;
         for (int i = 0; i <= TrialSteps; i++)
         {

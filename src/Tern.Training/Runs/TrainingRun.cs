@@ -146,26 +146,32 @@ internal sealed class TrainingRun : IDisposable
     private static (Trainer Trainer, long MemoryBytes) Begin(RunSettings settings, RunData data, WorkerPool pool, Trainer? teacher, IRunObserver observer)
     {
         bool distils = teacher is not null;
-        if (settings.From is { } from)
+        ModelShape shape = settings.ShapeFor(data.Tokenizer.Count);
+        if (settings.From is null)
         {
-            int fromSteps = settings.Steps > 0 ? settings.Steps : RunPlan.StepsDefault;
-            Trainer started = Trainer.From(from, settings.Context, settings.RecipeFor(fromSteps, distils), settings.Seed, pool, teacher);
-            if (started.Shape.Vocabulary < data.Tokenizer.Count)
-            {
-                started.Dispose();
-                throw new TernException(ErrorKind.Request, $"{from}: the model has {started.Shape.Vocabulary} tokens and the tokenizer {data.Tokenizer.Count}; take the model's own tokenizer");
-            }
-
-            return (started, RunPlan.CheckMemory(started.Shape, started.Recipe, settings, pool.Threads));
+            TrainingRecipe recipe = settings.RecipeFor(RunPlan.StepsDefault, distils);
+            shape.Validate("the model");
+            recipe.Validate("the run");
+            RunPlan.CheckMemory(shape, recipe, settings, pool.Threads);
         }
 
-        ModelShape shape = settings.ShapeFor(data.Tokenizer.Count);
-        shape.Validate("the model");
-        TrainingRecipe recipe = settings.RecipeFor(Math.Max(1, settings.Steps), distils);
-        recipe.Validate("the run");
-        long memory = RunPlan.CheckMemory(shape, recipe, settings, pool.Threads);
-        int steps = RunPlan.Steps(shape, settings, data.Train, pool, teacher, observer.Note);
-        return (new Trainer(shape, settings.RecipeFor(steps, distils), settings.Seed, pool, teacher), memory);
+        int steps = RunPlan.Steps(settings, distils, Create, data.Train, observer.Note);
+        Trainer trainer = Create(settings.RecipeFor(steps, distils));
+        try
+        {
+            if (trainer.Shape.Vocabulary < data.Tokenizer.Count)
+                throw new TernException(ErrorKind.Request, $"{settings.From}: the model has {trainer.Shape.Vocabulary} tokens and the tokenizer {data.Tokenizer.Count}; take the model's own tokenizer");
+            return (trainer, RunPlan.CheckMemory(trainer.Shape, trainer.Recipe, settings, pool.Threads));
+        }
+        catch
+        {
+            trainer.Dispose();
+            throw;
+        }
+
+        Trainer Create(TrainingRecipe recipe) => settings.From is { } from
+            ? Trainer.From(from, settings.Context, recipe, settings.Seed, pool, teacher)
+            : new Trainer(shape, recipe, settings.Seed, pool, teacher);
     }
 
     /// <summary>Measures held-out text; null when there is none.</summary>
