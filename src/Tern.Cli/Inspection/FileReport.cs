@@ -24,7 +24,7 @@ internal sealed record TokenReport(int Id, string Text);
 /// <see cref="Reason"/> then says why.
 /// </summary>
 internal sealed record FileReport(
-    GgufFile File,
+    ModelSource File,
     ModelSpec? Spec,
     bool IsRunnable,
     string? Reason,
@@ -42,7 +42,7 @@ internal sealed record FileReport(
 
     public long TensorBytes => Types.Sum(t => t.Bytes);
 
-    public static FileReport Of(GgufFile file, ModelOptions options)
+    public static FileReport Of(ModelSource file, ModelOptions options)
     {
         var warnings = new List<string>(file.Warnings);
         string? reason = null;
@@ -88,7 +88,7 @@ internal sealed record FileReport(
         }
     }
 
-    private static List<TypeReport> TypesOf(GgufFile file, Model? model)
+    private static List<TypeReport> TypesOf(ModelSource file, Model? model)
     {
         ILookup<TensorType, WeightMatrix>? used = model?.Weights.Linears.ToLookup(l => l.Tensor.Type, l => l.Matrix);
         var types = new List<TypeReport>();

@@ -106,7 +106,7 @@ internal static class InspectionJson
         writer.WriteEndObject();
     }
 
-    private static void WriteTensors(Utf8JsonWriter writer, GgufFile file)
+    private static void WriteTensors(Utf8JsonWriter writer, ModelSource file)
     {
         writer.WriteStartArray("tensors");
         foreach (Tensor tensor in file.Tensors.Values.OrderBy(t => t.Path, StringComparer.Ordinal).ThenBy(t => t.FileOffset))

@@ -85,7 +85,7 @@ internal static class InspectionText
         grid.Write();
     }
 
-    private static void WriteTensors(GgufFile file)
+    private static void WriteTensors(ModelSource file)
     {
         var grid = new Grid("tensor", "type", "shape", "offset", "bytes") { NumbersFrom = 3 };
         foreach (Tensor tensor in file.Tensors.Values.OrderBy(t => t.Path, StringComparer.Ordinal).ThenBy(t => t.FileOffset))

@@ -5,6 +5,7 @@ using Tern.Cli.Input;
 using Tern.Cli.Options;
 using Tern.Cli.Terminal;
 using Tern.Files;
+using Tern.Models;
 using Tern.Text;
 
 namespace Tern.Cli.Verbs;
@@ -22,7 +23,7 @@ internal static class DetokenizeVerb
         var command = new Command("detokenize", "Turn token ids from standard input into text.") { model, json, special };
         command.SetAction(result =>
         {
-            using GgufFile file = GgufFile.Open(ModelArgument.Resolve(result.GetValue(model)));
+            using ModelSource file = Model.Open(ModelArgument.Resolve(result.GetValue(model)), new ModelOptions());
             Tokenizer tokenizer = VocabularyFile.Read(file, null);
             if (result.GetValue(json))
                 WriteJson(tokenizer, result.GetValue(special), interrupt.Token);

@@ -22,7 +22,7 @@ internal static class InspectVerb
         {
             string path = ModelArgument.Resolve(result.GetValue(model));
             ModelOptions modelOptions = options.Options(result) with { CancellationToken = interrupt.Token };
-            using GgufFile file = GgufFile.Open(path, options.Layout(result));
+            using ModelSource file = Model.Open(path, modelOptions);
             FileReport report = Work.Wait($"reading {Path.GetFileName(path)}", () => FileReport.Of(file, modelOptions));
             if (result.GetValue(json))
                 InspectionJson.Write(report, result.GetValue(tensors));

@@ -4,6 +4,7 @@ using Tern.Cli.Input;
 using Tern.Cli.Options;
 using Tern.Cli.Terminal;
 using Tern.Files;
+using Tern.Models;
 using Tern.Text;
 using Tern.Text.Templates;
 
@@ -40,7 +41,7 @@ internal static class TemplateVerb
 
     private static string RenderOfModel(string path, JsonElement input)
     {
-        using GgufFile file = GgufFile.Open(path);
+        using ModelSource file = Model.Open(path, new ModelOptions());
         Tokenizer tokenizer = VocabularyFile.Read(file, null);
         ChatTemplate template = ChatTemplate.From(file.Metadata, tokenizer, Messages.Warning)
             ?? throw new TernException(ErrorKind.Template, $"{path}: the model has no chat template (key 'tokenizer.chat_template'); name one with --template FILE");

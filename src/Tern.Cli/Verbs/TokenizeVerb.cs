@@ -6,6 +6,7 @@ using Tern.Cli.Input;
 using Tern.Cli.Options;
 using Tern.Cli.Terminal;
 using Tern.Files;
+using Tern.Models;
 using Tern.Text;
 
 namespace Tern.Cli.Verbs;
@@ -28,7 +29,7 @@ internal static class TokenizeVerb
             if (asJson && given is not null)
                 throw new UsageException("--json reads its texts from standard input; leave TEXT out");
 
-            using GgufFile file = GgufFile.Open(path);
+            using ModelSource file = Model.Open(path, new ModelOptions());
             Tokenizer tokenizer = VocabularyFile.Read(file, result.GetValue(pre));
             bool withSpecial = result.GetValue(special);
             if (asJson)

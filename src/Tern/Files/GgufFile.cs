@@ -7,24 +7,30 @@ namespace Tern.Files;
 /// <remarks>
 /// The metadata of a split model is that of its first part without the <c>split.*</c> keys, so that it can be written as one file.
 /// </remarks>
-internal sealed class GgufFile : IDisposable
+internal sealed class GgufFile : ModelSource
 {
     private const string SplitNumber = "split.no";
     private const string SplitCount = "split.count";
     private const string SplitTensors = "split.tensors.count";
 
-    private readonly List<GgufPart> _parts = [];
+    private readonly List<GgufPart> _parts;
 
-    public required Metadata Metadata { get; init; }
+    private GgufFile(Metadata metadata, Dictionary<string, Tensor> tensors, List<GgufPart> parts)
+    {
+        _parts = parts;
+        Metadata = metadata;
+        Tensors = tensors;
+        TensorsInOrder = [.. parts.SelectMany(p => p.Tensors)];
+        Warnings = [.. parts.SelectMany(p => p.Warnings)];
+    }
 
-    /// <summary>Tensors by name.</summary>
-    public required IReadOnlyDictionary<string, Tensor> Tensors { get; init; }
+    public override Metadata Metadata { get; }
 
-    /// <summary>The same tensors in the order of the file, and of its parts.</summary>
-    public required IReadOnlyList<Tensor> TensorsInOrder { get; init; }
+    public override IReadOnlyDictionary<string, Tensor> Tensors { get; }
 
-    /// <summary>Things worth one line to the user that did not stop the load.</summary>
-    public required IReadOnlyList<string> Warnings { get; init; }
+    public override IReadOnlyList<Tensor> TensorsInOrder { get; }
+
+    public override IReadOnlyList<string> Warnings { get; }
 
     /// <summary>Opens a file; for <c>…-00001-of-0000N.gguf</c> all its parts.</summary>
     /// <param name="path">The file, or the first part.</param>
@@ -56,13 +62,11 @@ internal sealed class GgufFile : IDisposable
         }
     }
 
-    /// <summary>Takes the pages of a tensor out of this process's memory: it was copied and will be read rarely. Its bytes can still be read.</summary>
-    public void Drop(Tensor tensor) => MapOf(tensor).Drop(tensor);
+    public override void Drop(Tensor tensor) => MapOf(tensor).Drop(tensor);
 
-    /// <summary>Begins to read the pages of a tensor that is needed soon.</summary>
-    public void Fetch(Tensor tensor) => MapOf(tensor).Fetch(tensor);
+    public override void Fetch(Tensor tensor) => MapOf(tensor).Fetch(tensor);
 
-    public void Dispose()
+    public override void Dispose()
     {
         foreach (GgufPart part in _parts)
             part.Dispose();
@@ -91,15 +95,7 @@ internal sealed class GgufFile : IDisposable
             metadata = whole;
         }
 
-        var file = new GgufFile
-        {
-            Metadata = metadata,
-            Tensors = tensors,
-            TensorsInOrder = [.. parts.SelectMany(p => p.Tensors)],
-            Warnings = [.. parts.SelectMany(p => p.Warnings)],
-        };
-        file._parts.AddRange(parts);
-        return file;
+        return new GgufFile(metadata, tensors, parts);
     }
 
     /// <summary>Each part knows its number, from 0, and the number of parts; the first knows the number of tensors in all of them.</summary>

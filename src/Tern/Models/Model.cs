@@ -37,9 +37,9 @@ internal sealed record ModelOptions
 /// <summary>A loaded model: what the file says, its tokenizer, and weights in their working layout. Immutable and shared.</summary>
 internal sealed class Model : IDisposable
 {
-    private readonly GgufFile _file;
+    private readonly ModelSource _file;
 
-    private Model(GgufFile file, ModelSpec spec, Tokenizer tokenizer, KernelChoice kernels, WorkerPool pool, ModelWeights weights, IReadOnlyList<string> warnings)
+    private Model(ModelSource file, ModelSpec spec, Tokenizer tokenizer, KernelChoice kernels, WorkerPool pool, ModelWeights weights, IReadOnlyList<string> warnings)
     {
         _file = file;
         Spec = spec;
@@ -65,12 +65,16 @@ internal sealed class Model : IDisposable
     /// <summary>One line each: what was assumed or repaired.</summary>
     public IReadOnlyList<string> Warnings { get; }
 
-    /// <summary>Opens a model file.</summary>
+    /// <summary>Opens the files of a model without loading it: a GGUF file, or the first part of a split one.</summary>
+    /// <exception cref="TernException">Missing, malformed or unsupported file.</exception>
+    public static ModelSource Open(string path, ModelOptions options) => GgufFile.Open(path, options.I2sLayout);
+
+    /// <summary>Loads a model.</summary>
     /// <exception cref="TernException">Missing, malformed or unsupported file.</exception>
     /// <exception cref="OperationCanceledException">The token of the options was cancelled.</exception>
     public static Model Load(string path, ModelOptions options)
     {
-        GgufFile file = GgufFile.Open(path, options.I2sLayout);
+        ModelSource file = Open(path, options);
         WorkerPool? pool = null;
         try
         {
@@ -91,7 +95,7 @@ internal sealed class Model : IDisposable
 
     /// <summary>What the metadata of a file say of the model.</summary>
     /// <exception cref="TernException">Unknown architecture (the supported ones are listed), or keys that are missing or out of range.</exception>
-    public static ModelSpec ReadSpec(GgufFile file, Action<string> warn)
+    public static ModelSpec ReadSpec(ModelSource file, Action<string> warn)
     {
         const string key = "general.architecture";
         string name = file.Metadata.String(key) ?? throw file.Metadata.Missing(key, "the file does not say what model it holds");

@@ -93,7 +93,7 @@ internal sealed class ModelWeights : IDisposable
     /// <param name="pool">Shares the repacking.</param>
     /// <param name="warn">Receives a line about tensors that are not used.</param>
     /// <exception cref="TernException">Missing or misshapen tensors, or contents that no kernel may see.</exception>
-    public static ModelWeights Bind(ModelSpec spec, GgufFile file, ModelOptions options, WorkerPool pool, Action<string> warn)
+    public static ModelWeights Bind(ModelSpec spec, ModelSource file, ModelOptions options, WorkerPool pool, Action<string> warn)
     {
         var binder = new TensorBinder(file);
         int hidden = spec.HiddenSize;
@@ -156,7 +156,7 @@ internal sealed class ModelWeights : IDisposable
     /// Brings every matrix to its working layout. One that was repacked leaves the map of the file at once, so that at no time two copies of
     /// more than one matrix are in memory; its neighbours may have mapped its last pages again, hence the second round.
     /// </summary>
-    private void Prepare(GgufFile file, ModelOptions options, WorkerPool pool)
+    private void Prepare(ModelSource file, ModelOptions options, WorkerPool pool)
     {
         TunedKernels kernels = TunedKernels.Of([.. Layers.SelectMany(l => l.Linears).Select(l => l.Tensor)], Head?.Tensor, options, pool);
         Tuning = kernels.Source;

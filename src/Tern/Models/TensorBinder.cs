@@ -6,7 +6,7 @@ using Tern.Numerics;
 namespace Tern.Models;
 
 /// <summary>Hands out tensors by name and remembers everything that is wrong, so that one error can say all of it.</summary>
-internal sealed class TensorBinder(GgufFile file)
+internal sealed class TensorBinder(ModelSource file)
 {
     private const int NamesShown = 12;
 
