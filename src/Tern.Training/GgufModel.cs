@@ -47,7 +47,7 @@ internal static unsafe class GgufModel
     /// <param name="file">Opened.</param>
     /// <param name="context">Longest sequence that will be trained.</param>
     /// <exception cref="TernException">Something in it the trainer does not have; the message names it.</exception>
-    public static ModelShape ShapeOf(GgufFile file, int context)
+    public static ModelShape ShapeOf(ModelSource file, int context)
     {
         ModelSpec spec = Model.ReadSpec(file, _ => { });
         string? unknown = spec.HasQueryKeyNorms ? "norms on queries and keys"
@@ -83,7 +83,7 @@ internal static unsafe class GgufModel
     }
 
     /// <summary>Fills the flat array from a file of that shape.</summary>
-    public static void Read(GgufFile file, ParameterSet parameters, int headDim, NativeBuffer<float> weights)
+    public static void Read(ModelSource file, ParameterSet parameters, int headDim, NativeBuffer<float> weights)
     {
         bool permutes = Model.ReadSpec(file, _ => { }).Rope.Style == RopeStyle.Adjacent;
         var binder = new TensorBinder(file);

@@ -1,5 +1,6 @@
 using Tern.Files;
 using Tern.Machine;
+using Tern.Models;
 using Tern.Training.Checkpoints;
 using Tern.Training.Distilling;
 using Tern.Training.Optimization;
@@ -88,7 +89,7 @@ internal sealed unsafe class Trainer : IDisposable
             + Workspace.FloatsNeeded(shape, checked(microSequences * length)));
     }
 
-    /// <summary>A model with the weights of a GGUF file (F32, F16, BF16 or any type that decodes), for fine-tuning or as a teacher.</summary>
+    /// <summary>A model with the weights of a model file (F32, F16, BF16 or any type that decodes), for fine-tuning or as a teacher.</summary>
     /// <param name="path">A model of an architecture that the trainer knows: llama, bitnet, bitnet-b1.58.</param>
     /// <param name="context">Longest sequence that will be trained.</param>
     /// <param name="recipe">How it is trained.</param>
@@ -98,7 +99,7 @@ internal sealed unsafe class Trainer : IDisposable
     /// <exception cref="TernException">The file is not a model that the trainer can hold.</exception>
     public static Trainer From(string path, int context, TrainingRecipe recipe, ulong seed, WorkerPool pool, Trainer? teacher)
     {
-        using GgufFile file = GgufFile.Open(path);
+        using ModelSource file = Model.Open(path, new ModelOptions());
         var trainer = new Trainer(GgufModel.ShapeOf(file, context), recipe, seed, pool, teacher, path);
         try
         {
