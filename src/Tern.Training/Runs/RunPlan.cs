@@ -30,11 +30,15 @@ internal static class RunPlan
     /// <summary>Sequences computed at a time.</summary>
     public static int MicroSequences(RunSettings settings) => settings.MicroBatch > 0 ? Math.Min(settings.MicroBatch, settings.Batch) : settings.Batch;
 
-    /// <summary>Bytes of memory that the run takes; refuses what the machine does not have.</summary>
+    /// <summary>Bytes of memory that the run takes.</summary>
+    public static long MemoryNeeded(ModelShape shape, TrainingRecipe recipe, RunSettings settings, int threads) =>
+        Trainer.MemoryNeeded(shape, recipe, MicroSequences(settings), shape.Context, threads);
+
+    /// <summary>The same, and refuses what the machine does not have; to be asked before the trainer is made.</summary>
     /// <exception cref="TernException">There is less.</exception>
     public static long CheckMemory(ModelShape shape, TrainingRecipe recipe, RunSettings settings, int threads)
     {
-        long needed = Trainer.MemoryNeeded(shape, recipe, MicroSequences(settings), shape.Context, threads);
+        long needed = MemoryNeeded(shape, recipe, settings, threads);
         long available = AvailableMemory();
         if (needed > available * (1 - MemoryReserve))
         {

@@ -161,7 +161,7 @@ internal sealed class TrainingRun : IDisposable
         {
             if (trainer.Shape.Vocabulary < data.Tokenizer.Count)
                 throw new TernException(ErrorKind.Request, $"{settings.From}: the model has {trainer.Shape.Vocabulary} tokens and the tokenizer {data.Tokenizer.Count}; take the model's own tokenizer");
-            return (trainer, RunPlan.CheckMemory(trainer.Shape, trainer.Recipe, settings, pool.Threads));
+            return (trainer, RunPlan.MemoryNeeded(trainer.Shape, trainer.Recipe, settings, pool.Threads));
         }
         catch
         {
