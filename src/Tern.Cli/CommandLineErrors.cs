@@ -43,7 +43,8 @@ internal static partial class CommandLineErrors
     private static string Path(CommandResult result) =>
         result.Parent is CommandResult parent ? $"{Path(parent)} {result.Command.Name}" : "tern";
 
-    private static string Suggestion(string word, IEnumerable<string> known)
+    /// <summary>The nearest of the known words as a hint, or nothing where none is near.</summary>
+    public static string Suggestion(string word, IEnumerable<string> known)
     {
         word = word.Split('=')[0];
         (string? nearest, int distance) = known.Distinct()

@@ -24,6 +24,12 @@ internal static class Program
         DummyVerb.Create,
         TrainTokenizerVerb.Create,
         TrainVerb.Create,
+        PullVerb.Create,
+        ListVerb.Create,
+        ShowVerb.Create,
+        RmVerb.Create,
+        CpVerb.Create,
+        ImportVerb.Create,
     ];
 
     private static int Main(string[] arguments)

@@ -1,10 +1,12 @@
 using System.CommandLine;
+using Tern.Cli.Terminal;
+using Tern.Hub;
 
 namespace Tern.Cli.Input;
 
 /// <summary>
-/// Which model a command line means: a path, the name of a model that lies beside the program, or nothing for the default one. Where a text may
-/// follow, a lone argument that is no file, folder or known name is the text.
+/// Which model a command line means: a path, the name of a model that lies beside the program, a name in the store, or nothing for the default
+/// one. Where a text may follow, a lone argument that is no file, folder or known name is the text.
 /// </summary>
 internal static class ModelArgument
 {
@@ -15,7 +17,7 @@ internal static class ModelArgument
     public static Argument<string?> Create() => new("MODEL")
     {
         Arity = ArgumentArity.ZeroOrOne,
-        Description = "Path of a model file (.gguf), or the name of a model that comes with tern; left out: " + DefaultName + ".",
+        Description = "Path of a model file (.gguf), or the name of a model that comes with tern or is in the store; left out: " + DefaultName + ".",
     };
 
     public static Argument<string?> CreateText(string name, string description) => new(name)
@@ -40,7 +42,30 @@ internal static class ModelArgument
     {
         if (first is null || second is not null || Find(first) is not null)
             return (Resolve(first), second);
-        return LooksLikePath(first) ? throw Missing(first) : (Resolve(null), first);
+        return LooksLikePath(first) || Catalog.Find(first) is not null ? throw Missing(first) : (Resolve(null), first);
+    }
+
+    /// <summary>The same, where a name of the list or owner/name that is not in the store is pulled first.</summary>
+    /// <param name="first">MODEL, or the text.</param>
+    /// <param name="second">The text, when there are two.</param>
+    /// <param name="isOffline">Nothing is downloaded.</param>
+    /// <param name="cancellation">Ends the download.</param>
+    public static async Task<(string Path, string? Text)> ResolveOrPull(string? first, string? second, bool isOffline, CancellationToken cancellation)
+    {
+        if (first is null || Find(first) is not null || LooksLikeFile(first))
+            return Resolve(first, second);
+
+        HubSettings settings = HubSettings.FromEnvironment();
+        settings = settings with { Offline = settings.Offline || isOffline };
+        if (PullRequest.TryFrom(first, settings.Hub) is not { } request)
+            return Resolve(first, second);
+
+        if (settings.Offline)
+            throw new TernException(ErrorKind.File, $"{first}: file not found, and no model of that name is in the store{Nearest(first)}; nothing is downloaded offline");
+        Screen.Note($"{first} is not in the store: pulling it from {settings.Hub.Host}");
+        ModelStore store = StoreInput.Open();
+        Manifest pulled = await StoreInput.Pull(settings, store, request, cancellation);
+        return (store.PathOf(new StoredModel(pulled, pulled.Main)), second);
     }
 
     private static string? Find(string model)
@@ -50,7 +75,11 @@ internal static class ModelArgument
 
         // Whatever has a folder in it is a path and nothing else: names never leave the models folder.
         string named = Named(model);
-        return Path.GetFileName(model) == model && File.Exists(named) ? named : null;
+        if (Path.GetFileName(model) == model && File.Exists(named))
+            return named;
+
+        ModelStore store = StoreInput.Open();
+        return store.Find(model) is { } stored ? store.PathOf(stored) : null;
     }
 
     private static string Named(string name) => Path.Combine(Folder, name + Extension);
@@ -60,8 +89,20 @@ internal static class ModelArgument
         argument.EndsWith(Extension, StringComparison.OrdinalIgnoreCase)
         || (argument.IndexOfAny(['/', '\\']) >= 0 && !argument.Any(char.IsWhiteSpace));
 
-    private static TernException Missing(string model) =>
-        new(ErrorKind.File, $"{model}: file not found, and no model of that name comes with tern (known: {string.Join(", ", KnownNames())})");
+    /// <summary>What ends like a file, or stands in a folder that is here, is a file that is missing and no name on the hub.</summary>
+    private static bool LooksLikeFile(string argument) =>
+        (argument.EndsWith(Extension, StringComparison.OrdinalIgnoreCase) && !argument.Contains(':', StringComparison.Ordinal))
+        || (argument.IndexOf('/', StringComparison.Ordinal) is > 0 and int slash && Directory.Exists(argument[..slash]));
+
+    private static TernException Missing(string model)
+    {
+        bool isName = !LooksLikeFile(model) && (Catalog.Find(model) is not null || ModelName.TryRepository(model) is not null);
+        string remedy = isName ? $"; 'tern pull {model}' downloads it" : "";
+        return new(ErrorKind.File, $"{model}: file not found, and no model of that name comes with tern (known: {string.Join(", ", KnownNames())}) or is in the store{Nearest(model)}{remedy}");
+    }
+
+    private static string Nearest(string model) =>
+        CommandLineErrors.Suggestion(model, [.. KnownNames(), .. Catalog.All.Select(e => e.Name), .. StoreInput.Names(StoreInput.Open())]);
 
     private static IEnumerable<string> KnownNames() =>
         Directory.Exists(Folder)

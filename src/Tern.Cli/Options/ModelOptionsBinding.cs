@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Tern.Kernels;
 using Tern.Models;
+using Tern.Models.Checkpoints;
 
 namespace Tern.Cli.Options;
 
@@ -13,6 +14,7 @@ internal sealed class ModelOptionsBinding
     private readonly Option<string?> _kernel = OptionOf.Text("--kernel", "NAME", "Kernel family or row, such as scalar, avx2 or a name that 'tern bench kernels' prints; left out: the best for this processor.");
     private readonly Option<bool> _noTune = OptionOf.Flag("--no-tune", "Take kernels by the order of the table, without the short measurement at a model's first load.");
     private readonly Option<string> _layout = OptionOf.Choice("--i2s-layout", ["canonical", "arm", "4row"], "canonical", "How the bytes of I2_S tensors are arranged; no file says so itself.");
+    private readonly Option<string> _scale = OptionOf.Choice("--weight-scale", ["config", "multiply", "divide"], "config", "What the scales of packed weights in a Hugging Face checkpoint do; config: what its config.json says.");
     private readonly Option<string?> _pre = OptionOf.Text("--pre", "NAME", "Pre-tokenizer to use instead of the one that the file names.");
     private readonly Option<string> _activations;
     private readonly Option<string> _head = OptionOf.Choice("--head", ["auto", "full", "screened"], "auto", "How the output matrix is computed: in full, in planes of 4 bits first, or what proves to be faster. The tokens are the same.");
@@ -38,6 +40,7 @@ internal sealed class ModelOptionsBinding
         command.Add(binding._kernel);
         command.Add(binding._noTune);
         command.Add(binding._layout);
+        command.Add(binding._scale);
         command.Add(binding._pre);
         command.Add(binding._activations);
         command.Add(binding._head);
@@ -55,6 +58,13 @@ internal sealed class ModelOptionsBinding
         _ => I2sLayout.Canonical,
     };
 
+    public WeightScale Scale(ParseResult result) => result.GetValue(_scale) switch
+    {
+        "multiply" => WeightScale.Multiply,
+        "divide" => WeightScale.Divide,
+        _ => WeightScale.Configured,
+    };
+
     public string? PreTokenizer(ParseResult result) => result.GetValue(_pre);
 
     /// <summary>The kernels asked for.</summary>
@@ -67,6 +77,7 @@ internal sealed class ModelOptionsBinding
         Threads = _withThreads ? result.GetValue(_threads) : 0,
         Kernels = Kernels(result),
         I2sLayout = Layout(result),
+        WeightScale = Scale(result),
         PreTokenizer = PreTokenizer(result),
         FloatActivations = result.GetValue(_activations) == "f32",
         Tune = !result.GetValue(_noTune),

@@ -18,14 +18,15 @@ internal static class RunVerb
         Option<string?> system = OptionOf.Text("--system", "TEXT", "Instructions that stand above the conversation.");
         Option<bool> raw = OptionOf.Flag("--raw", "Continue the text as it is, without the model's chat template.");
         Option<bool> stats = OptionOf.Flag("--stats", "After each answer: tokens per second, and the time to the first one (on standard error).");
-        var command = new Command("run", "Answer a prompt, or have a conversation.") { model, text, prompt, file, system, raw, stats };
+        Option<bool> offline = StoreInput.Offline();
+        var command = new Command("run", "Answer a prompt, or have a conversation.") { model, text, prompt, file, system, raw, stats, offline };
         SamplingOptionsBinding sampling = SamplingOptionsBinding.AddTo(command);
         ModelOptionsBinding options = ModelOptionsBinding.AddTo(command);
         Option<string> kv = KvOption.Create("f16");
         command.Add(kv);
         command.SetAction(async (result, _) =>
         {
-            (string path, string? positional) = ModelArgument.Resolve(result.GetValue(model), result.GetValue(text));
+            (string path, string? positional) = await ModelArgument.ResolveOrPull(result.GetValue(model), result.GetValue(text), result.GetValue(offline), interrupt.Token);
             string? input = Prompt(positional, result.GetValue(prompt), result.GetValue(file));
             GenerationOptions generation = sampling.Options(result);
 

@@ -29,7 +29,7 @@ internal static class TokenizeVerb
             if (asJson && given is not null)
                 throw new UsageException("--json reads its texts from standard input; leave TEXT out");
 
-            using ModelSource file = Model.Open(path, new ModelOptions());
+            using ModelSource file = Model.Open(path, new ModelOptions { PreTokenizer = result.GetValue(pre) });
             Tokenizer tokenizer = VocabularyFile.Read(file, result.GetValue(pre));
             bool withSpecial = result.GetValue(special);
             if (asJson)

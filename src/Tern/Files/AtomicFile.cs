@@ -70,7 +70,7 @@ internal static partial class AtomicFile
     }
 
     /// <summary>Makes the rename durable where the system can: a folder is a file there. Not all file systems take it, which is no error.</summary>
-    private static void FlushFolder(string folder)
+    internal static void FlushFolder(string folder)
     {
         if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS())
             return;

@@ -52,6 +52,16 @@ internal sealed unsafe class MappedFile : IDisposable
         }
     }
 
+    /// <summary>Bytes of the file, bounds checked; valid until <see cref="Dispose"/>.</summary>
+    public ReadOnlySpan<byte> Bytes(long offset, int count)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length - count);
+        return new ReadOnlySpan<byte>(_start + offset, count);
+    }
+
     /// <summary>A tensor whose bytes lie in this file.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The bytes are not all inside the file: the caller did not validate them.</exception>
     public Tensor Tensor(string name, TensorType type, IReadOnlyList<long> shape, long offset, long byteCount)

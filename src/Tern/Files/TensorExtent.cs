@@ -45,6 +45,31 @@ internal readonly record struct TensorExtent(UInt128 Columns, UInt128 Rows)
     /// <summary>Bytes of a tensor in whole blocks.</summary>
     public UInt128 ByteCount(int blockWeights, int blockBytes) => checked(Columns / (UInt128)blockWeights * Rows * (UInt128)blockBytes);
 
+    /// <summary>Bytes of a tensor whose elements lie without padding; elements of less than a byte fill whole bytes at the end.</summary>
+    /// <param name="dimensions">Any number, each at least 0; none is one element.</param>
+    /// <param name="elementBits">Bits of an element, at least 1.</param>
+    /// <param name="fileBytes">Bytes of data in the file, which bound the product.</param>
+    /// <param name="byteCount">The result.</param>
+    /// <returns>False when that is more than the file holds.</returns>
+    public static bool TryByteCount(ReadOnlySpan<long> dimensions, int elementBits, long fileBytes, out UInt128 byteCount)
+    {
+        byteCount = 0;
+        if (dimensions.Contains(0))
+            return true;
+
+        UInt128 bitsMax = (UInt128)fileBytes * 8;
+        var bits = (UInt128)elementBits;
+        foreach (long dimension in dimensions)
+        {
+            if ((UInt128)dimension > bitsMax / bits)
+                return false;
+            bits *= (UInt128)dimension;
+        }
+
+        byteCount = (bits + 7) / 8;
+        return bits <= bitsMax;
+    }
+
     /// <summary>The next multiple of an alignment that is a power of two.</summary>
     public static UInt128 Align(UInt128 value, uint alignment) => checked(value + alignment - 1) & ~((UInt128)alignment - 1);
 

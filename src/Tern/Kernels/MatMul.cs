@@ -32,8 +32,15 @@ internal static unsafe class MatMul
             return new WeightMatrix(tensor, TernaryWeights.Prepare(tensor, isGrouped => KernelTable.Pick(choice, row => ReadsTernary(row, isGrouped)), pool, arena));
         }
 
+        NativeBuffer<byte>? copy = null;
+        if (tensor.Type is PermutedFloatType permuted)
+        {
+            copy = WeightArena.Take(arena, tensor.ByteCount);
+            tensor = permuted.CopyTo(tensor, copy);
+        }
+
         KernelRow kernel = KernelTable.Pick(choice, row => Reads(row, tensor.Type) && !(floatActivations && row.Form == ActivationForm.Int8PerBlock));
-        return new WeightMatrix(tensor, kernel, kernel.Layout.Pack(tensor, pool, arena));
+        return new WeightMatrix(tensor, kernel, copy ?? kernel.Layout.Pack(tensor, pool, arena));
     }
 
     /// <summary>y[token, row] for all rows of one matrix and all tokens of <paramref name="x"/>.</summary>

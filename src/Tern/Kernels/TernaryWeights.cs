@@ -95,7 +95,7 @@ internal sealed unsafe class TernaryWeights
             (long row, long group) = (i / groups, i % groups);
             float found = scales.Pointer[i];
             scales.Dispose();
-            throw tensor.Error(ErrorKind.Semantic, RowOffset(tensor, row), $"the scale of row {row}, group {group} is {found}; scales are finite numbers");
+            throw tensor.Error(ErrorKind.Semantic, type.OffsetOf(tensor, row, 0), $"the scale of row {row}, group {group} is {found}; scales are finite numbers");
         }
 
         return scales;
@@ -162,7 +162,7 @@ internal sealed unsafe class TernaryWeights
             packed.Dispose();
             if (IsInPlace(tensor))
                 RefuseCode3(tensor, pool); // knows the byte
-            throw Code3(tensor, RowOffset(tensor, row), $"row {row} holds code 3 at column {column}");
+            throw Code3(tensor, ((TernaryType)tensor.Type).OffsetOf(tensor, row, column), $"row {row} holds code 3 at column {column}");
         }
         finally
         {
@@ -172,10 +172,6 @@ internal sealed unsafe class TernaryWeights
 
     private static TernException Code3(Tensor tensor, long offset, string what) =>
         tensor.Error(ErrorKind.Semantic, offset, $"{what}; ternary weights have codes 0, 1 and 2, so the file is damaged or of another type than it says");
-
-    /// <summary>The byte offset inside the tensor where a row begins; right too for types with a tail behind all rows.</summary>
-    private static long RowOffset(Tensor tensor, long row) =>
-        (long)(tensor.Type.ByteCount((UInt128)tensor.Columns, (UInt128)(row + 1)) - tensor.Type.ByteCount((UInt128)tensor.Columns, 1));
 
     private static void ScanBody(void* state, int start, int end, int worker)
     {

@@ -2,6 +2,7 @@ using Tern.Files;
 using Tern.Kernels;
 using Tern.Machine;
 using Tern.Models.Architectures;
+using Tern.Models.Checkpoints;
 using Tern.Text;
 
 namespace Tern.Models;
@@ -15,6 +16,9 @@ internal sealed record ModelOptions
     public KernelChoice Kernels { get; init; } = KernelChoice.Best;
 
     public I2sLayout I2sLayout { get; init; } = I2sLayout.Canonical;
+
+    /// <summary>What the scales of packed weights in a Hugging Face checkpoint mean.</summary>
+    public WeightScale WeightScale { get; init; }
 
     /// <summary>Overrides <c>tokenizer.ggml.pre</c>.</summary>
     public string? PreTokenizer { get; init; }
@@ -65,9 +69,13 @@ internal sealed class Model : IDisposable
     /// <summary>One line each: what was assumed or repaired.</summary>
     public IReadOnlyList<string> Warnings { get; }
 
-    /// <summary>Opens the files of a model without loading it: a GGUF file, or the first part of a split one.</summary>
+    /// <summary>
+    /// Opens the files of a model without loading it: a GGUF file, the first part of a split one, or a Hugging Face checkpoint, by its folder or
+    /// a file in it.
+    /// </summary>
     /// <exception cref="TernException">Missing, malformed or unsupported file.</exception>
-    public static ModelSource Open(string path, ModelOptions options) => GgufFile.Open(path, options.I2sLayout);
+    public static ModelSource Open(string path, ModelOptions options) =>
+        CheckpointFolder.Of(path) is { } folder ? Checkpoint.Open(folder, options.WeightScale, options.PreTokenizer) : GgufFile.Open(path, options.I2sLayout);
 
     /// <summary>Loads a model.</summary>
     /// <exception cref="TernException">Missing, malformed or unsupported file.</exception>

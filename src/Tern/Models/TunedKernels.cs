@@ -34,7 +34,7 @@ internal sealed class TunedKernels
     public TuningSource Source { get; }
 
     /// <summary>What to choose by for tensors of a type.</summary>
-    public KernelChoice For(TensorType type) => _rows.TryGetValue(type.Name, out string? row) ? _choice with { Row = row } : _choice;
+    public KernelChoice For(TensorType type) => _rows.TryGetValue(type.Representative.Name, out string? row) ? _choice with { Row = row } : _choice;
 
     /// <summary>Looks up what an earlier load found for these matrices on this machine, or measures.</summary>
     /// <param name="layers">The tensors that every token is multiplied with.</param>
@@ -70,10 +70,10 @@ internal sealed class TunedKernels
         IEnumerable<Tensor> all = head is null ? layers : layers.Append(head);
         return
         [
-            .. all.GroupBy(t => t.Type).OrderByDescending(g => g.Sum(t => t.ByteCount)).Select(type =>
+            .. all.GroupBy(t => t.Type.Representative).OrderByDescending(g => g.Sum(t => t.ByteCount)).Select(type =>
             {
                 long columns = type.GroupBy(t => t.Columns).MaxBy(g => g.Sum(t => t.ByteCount))!.Key;
-                return new TunedMatrices(type.Key, (int)columns, layers.Any(t => t.Type == type.Key));
+                return new TunedMatrices(type.Key, (int)columns, layers.Any(t => t.Type.Representative == type.Key));
             }),
         ];
     }

@@ -27,6 +27,12 @@ internal abstract class TensorType
     /// <summary>Whether Tern writes this type.</summary>
     public virtual bool CanEncode => false;
 
+    /// <summary>
+    /// The type of <see cref="All"/> that runs on the same kernels: itself, but for types that belong to one tensor because a checkpoint keeps
+    /// part of what its bits mean elsewhere.
+    /// </summary>
+    public virtual TensorType Representative => this;
+
     /// <summary>Bytes of a tensor, unpadded. 128-bit so that no product of hostile dimensions can wrap.</summary>
     public virtual UInt128 ByteCount(UInt128 columns, UInt128 rows) => columns / (UInt128)BlockSize * rows * (UInt128)BlockBytes;
 

@@ -20,6 +20,10 @@ internal abstract class TernaryType : TensorType
     /// <summary>The scale of columns [group · ScaleColumns, (group + 1) · ScaleColumns) of a row.</summary>
     public abstract float ScaleOf(Tensor tensor, long row, long group);
 
+    /// <summary>The byte offset inside the tensor where a weight lies, or its row begins; right too for types with a tail behind all rows.</summary>
+    public virtual long OffsetOf(Tensor tensor, long row, long column) =>
+        (long)(ByteCount((UInt128)tensor.Columns, (UInt128)(row + 1)) - ByteCount((UInt128)tensor.Columns, 1));
+
     /// <summary>The scales of all rows: [rows, groups].</summary>
     public virtual void ReadScales(Tensor tensor, Span<float> scales)
     {

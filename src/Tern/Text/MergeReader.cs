@@ -3,14 +3,24 @@ using Tern.Files;
 
 namespace Tern.Text;
 
-/// <summary>Reads <c>tokenizer.ggml.merges</c>: strings "left right" in the order of their rank, both parts spelled in <see cref="ByteAlphabet"/>.</summary>
+/// <summary>
+/// Reads <c>tokenizer.ggml.merges</c>: strings "left right" in the order of their rank, both parts spelled as the vocabulary is: in
+/// <see cref="ByteAlphabet"/>, or in characters with U+2581 for a space.
+/// </summary>
 internal static class MergeReader
 {
     private const string Key = "tokenizer.ggml.merges";
 
+    /// <summary>Whether a file has merges, which a SentencePiece tokenizer need not.</summary>
+    public static bool HasMerges(Metadata metadata) => metadata.Strings(Key) is { Count: > 0 };
+
     /// <summary>Resolves the merges to ids. Those whose parts or result are no tokens can never apply and are left out with one warning.</summary>
+    /// <param name="metadata">A model's keys.</param>
+    /// <param name="vocabulary">Its tokens.</param>
+    /// <param name="bytePair">Whether the parts are spelled in <see cref="ByteAlphabet"/>.</param>
+    /// <param name="warn">Receives the warning.</param>
     /// <exception cref="TernException">The key is missing, is no array of strings, or holds a merge without two parts.</exception>
-    public static MergeTable Read(Metadata metadata, Vocabulary vocabulary, Action<string> warn)
+    public static MergeTable Read(Metadata metadata, Vocabulary vocabulary, bool bytePair, Action<string> warn)
     {
         StringTable merges = metadata.Strings(Key)
             ?? throw metadata.Missing(Key, "a byte-pair tokenizer cannot work without merges, convert the model again with its tokenizer");
@@ -32,7 +42,7 @@ internal static class MergeReader
                     string.Create(CultureInfo.InvariantCulture, $"merge {rank} is not two tokens with a space between them"));
             }
 
-            if (!TryResolve(vocabulary, merge[..space], merge[(space + 1)..], both, out int left, out int right, ref merged))
+            if (!TryResolve(vocabulary, bytePair, merge[..space], merge[(space + 1)..], both, out int left, out int right, ref merged))
             {
                 unusable++;
                 example = example < 0 ? rank : example;
@@ -54,13 +64,22 @@ internal static class MergeReader
 
     /// <summary>Finds the three ids. On entry <c>merged</c> is the result of the merge before, as it mostly is of this one, or the token after it is.</summary>
     private static bool TryResolve(
-        Vocabulary vocabulary, ReadOnlySpan<byte> leftSpelling, ReadOnlySpan<byte> rightSpelling, Span<byte> both, out int left, out int right, ref int merged)
+        Vocabulary vocabulary, bool bytePair, ReadOnlySpan<byte> leftSpelling, ReadOnlySpan<byte> rightSpelling, Span<byte> both, out int left, out int right, ref int merged)
     {
         left = right = -1;
         if (leftSpelling.Length > Vocabulary.TokenBytesMax || rightSpelling.Length > Vocabulary.TokenBytesMax)
             return false;
-        if (!ByteAlphabet.TryDecode(leftSpelling, both, out int leftBytes) || !ByteAlphabet.TryDecode(rightSpelling, both[leftBytes..], out int rightBytes))
+        int leftBytes = leftSpelling.Length;
+        int rightBytes = rightSpelling.Length;
+        if (!bytePair)
+        {
+            leftSpelling.CopyTo(both);
+            rightSpelling.CopyTo(both[leftBytes..]);
+        }
+        else if (!ByteAlphabet.TryDecode(leftSpelling, both, out leftBytes) || !ByteAlphabet.TryDecode(rightSpelling, both[leftBytes..], out rightBytes))
+        {
             return false;
+        }
 
         left = vocabulary.Table.Find(both[..leftBytes]);
         right = vocabulary.Table.Find(both.Slice(leftBytes, rightBytes));

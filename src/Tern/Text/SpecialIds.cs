@@ -1,3 +1,4 @@
+using System.Globalization;
 using Tern.Files;
 
 namespace Tern.Text;
@@ -17,6 +18,9 @@ internal sealed record SpecialIds(int Bos, int Eos, int Unknown, bool AddBos, bo
 
     /// <summary>Keys whose tokens end an answer.</summary>
     private static readonly string[] s_stopKeys = ["eos_token_id", "eot_token_id", "eom_token_id"];
+
+    /// <summary>All tokens that end an answer, for models with more of them than there are keys; an array of 32-bit integers, as Ollama's files have it.</summary>
+    private const string StopsKey = "eos_token_ids";
 
     /// <summary>
     /// Spellings of tokens that end an answer in the chat formats in use, whether or not a key says so. Files often name one end token and let their
@@ -47,6 +51,13 @@ internal sealed record SpecialIds(int Bos, int Eos, int Unknown, bool AddBos, bo
     {
         var stops = new HashSet<int>(s_stopKeys.Select(key => Id(metadata, vocabulary, key, -1)).Append(eos));
         stops.Remove(-1);
+        foreach (long id in StopList(metadata))
+        {
+            if (id < 0 || id >= vocabulary.Count)
+                throw metadata.Semantic(metadata.Find(Prefix + StopsKey)!, string.Create(CultureInfo.InvariantCulture, $"names the id {id}, outside [0, {vocabulary.Count - 1}]"));
+            stops.Add((int)id);
+        }
+
         var spellings = new HashSet<string>(s_stopSpellings, StringComparer.Ordinal);
         for (int id = 0; id < vocabulary.Count; id++)
         {
@@ -56,6 +67,10 @@ internal sealed record SpecialIds(int Bos, int Eos, int Unknown, bool AddBos, bo
 
         return stops;
     }
+
+    private static IEnumerable<long> StopList(Metadata metadata) => metadata.Find(Prefix + StopsKey)?.Value is uint[] unsigned
+        ? unsigned.Select(id => (long)id)
+        : (metadata.Array<int>(Prefix + StopsKey) ?? []).Select(id => (long)id);
 
     private static int Id(Metadata metadata, Vocabulary vocabulary, string key, int otherwise) =>
         (int)(metadata.Integer(Prefix + key, 0, vocabulary.Count - 1) ?? otherwise);

@@ -26,9 +26,10 @@ internal sealed class TextEncoder
         _ignoreMerges = preTokenizer.IgnoreMerges;
     }
 
-    private TextEncoder(Vocabulary vocabulary, int[] scoreRanks, bool addSpacePrefix, int unknown)
+    private TextEncoder(Vocabulary vocabulary, MergeTable? merges, int[] scoreRanks, bool addSpacePrefix, int unknown)
         : this(vocabulary, HasInnerSpace(vocabulary) ? [] : [Scanners.SpaceWord], unknown)
     {
+        _merges = merges;
         _scoreRanks = scoreRanks;
         EscapesSpaces = true;
         AddSpacePrefix = addSpacePrefix;
@@ -59,12 +60,20 @@ internal sealed class TextEncoder
             warn($"{metadata.Path}: the vocabulary has no token for {missing} of the 256 bytes; text with such bytes {fate}");
         }
 
-        return new TextEncoder(vocabulary, preTokenizer, MergeReader.Read(metadata, vocabulary, warn), unknown);
+        return new TextEncoder(vocabulary, preTokenizer, MergeReader.Read(metadata, vocabulary, bytePair: true, warn), unknown);
     }
 
-    /// <summary>A SentencePiece encoder.</summary>
-    public static TextEncoder SentencePiece(Vocabulary vocabulary, int[] scoreRanks, bool addSpacePrefix, int unknown) =>
-        new(vocabulary, scoreRanks, addSpacePrefix, unknown);
+    /// <summary>
+    /// A SentencePiece encoder. It merges by merges where the file has them, as files from a Hugging Face tokenizer.json do, because that is what their
+    /// scores were made from; else by scores.
+    /// </summary>
+    public static TextEncoder SentencePiece(Vocabulary vocabulary, Metadata metadata, bool addSpacePrefix, int unknown, Action<string> warn)
+    {
+        if (!MergeReader.HasMerges(metadata))
+            return new TextEncoder(vocabulary, null, vocabulary.ScoreRanks(metadata, warn), addSpacePrefix, unknown);
+        vocabulary.CheckScores(metadata);
+        return new TextEncoder(vocabulary, MergeReader.Read(metadata, vocabulary, bytePair: false, warn), [], addSpacePrefix, unknown);
+    }
 
     /// <summary>The id of a word that needs no merging, or -1.</summary>
     public int WholeWord(ReadOnlySpan<byte> word, uint hash) => _ignoreMerges ? Vocabulary.Table.Find(word, hash) : -1;

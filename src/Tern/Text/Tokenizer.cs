@@ -73,7 +73,7 @@ internal sealed class Tokenizer
                     Vocabulary vocabulary = Vocabulary.Read(metadata, bytePair: false, warn);
                     SpecialIds special = SpecialIds.Read(metadata, vocabulary, sentencePiece: true, addBos: true);
                     bool prefix = metadata.Boolean("tokenizer.ggml.add_space_prefix") ?? true;
-                    return new Tokenizer(vocabulary, TextEncoder.SentencePiece(vocabulary, vocabulary.ScoreRanks(metadata, warn), prefix, special.Unknown), special);
+                    return new Tokenizer(vocabulary, TextEncoder.SentencePiece(vocabulary, metadata, prefix, special.Unknown, warn), special);
                 }
 
             default:

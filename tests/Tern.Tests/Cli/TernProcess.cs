@@ -35,7 +35,7 @@ internal static class TernProcess
     /// <summary>What the program remembers belongs to the tests of this run.</summary>
     private static readonly TempFolder s_cache = TempFolder.UntilExit();
 
-    private static string Executable { get; } = Path.Combine(
+    public static string Executable { get; } = Path.Combine(
         Repository.Root,
         "artifacts",
         "bin",
@@ -87,6 +87,8 @@ internal static class TernProcess
         start.Environment.Remove("TERN_DEBUG");
         start.Environment.Remove("TERN_KERNEL");
         start.Environment["TERN_CACHE"] = s_cache.Path;
+        start.Environment["TERN_MODELS"] = s_cache.File("models");
+        start.Environment["TERN_OFFLINE"] = "1";
         foreach ((string name, string value) in variables)
             start.Environment[name] = value;
         return Process.Start(start)!;

@@ -1,5 +1,6 @@
 using Tern.Files;
 using Tern.Kernels;
+using Tern.Models.Checkpoints;
 
 namespace Tern.Models.Architectures;
 
@@ -14,7 +15,19 @@ internal static class BitNet
     private const int FeedForward2B4T = 6912;
     private const int Vocabulary2B4T = 128256;
 
-    public static Architecture Entry { get; } = new("bitnet", Read);
+    public static Architecture Entry { get; } = new("bitnet", Read, new CheckpointFamily
+    {
+        Classes = ["BitnetForCausalLM"],
+        ModelTypes = ["bitnet"],
+        Tensors = Tensors,
+        Activations = ["silu", "swish", "gelu_pytorch_tanh", "gelu_tanh"],
+        IsAlwaysTernary = true,
+        SaysHeadSize = false,
+        ReadMore = (config, metadata) => metadata.Set("bitnet.hidden_activation", config.String("hidden_act")!),
+    });
+
+    /// <summary>The tensors of every BitNet with sub norms.</summary>
+    public static IReadOnlyList<TensorName> Tensors => [.. TensorName.Common, TensorName.FeedForwardNorm, .. TensorName.SubNorms];
 
     private static ModelSpec Read(SpecReader reader)
     {

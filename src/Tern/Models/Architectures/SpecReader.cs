@@ -8,11 +8,14 @@ namespace Tern.Models.Architectures;
 internal sealed class SpecReader(string architecture, Metadata metadata, IReadOnlyDictionary<string, Tensor> tensors, Action<string> warn)
 {
     // Bounds of what any model of the field comes near; they keep products of dimensions far from overflow.
-    private const int LayersMax = 1024;
-    private const int SizeMax = 1 << 20;
-    private const int HeadsMax = 1 << 12;
-    private const int ContextMax = 1 << 24;
-    private const int VocabularyMax = 1 << 22;
+    internal const int LayersMax = 1024;
+    internal const int SizeMax = 1 << 20;
+    internal const int HeadsMax = 1 << 12;
+    internal const int ContextMax = 1 << 24;
+    internal const int VocabularyMax = 1 << 22;
+
+    /// <summary>GGUF's number for pooling by the last token.</summary>
+    internal const uint PoolingLast = 3;
 
     public Metadata Metadata => metadata;
 
@@ -133,7 +136,7 @@ internal sealed class SpecReader(string architecture, Metadata metadata, IReadOn
     private Pooling ReadPooling() => OptionalInteger("pooling_type", 0, 4) switch
     {
         null or 0 => Pooling.None,
-        3 => Pooling.Last,
+        (int)PoolingLast => Pooling.Last,
         { } other => throw Unsupported("pooling_type", $"{other} is not supported", "known are 0 (none) and 3 (last token)"),
     };
 
