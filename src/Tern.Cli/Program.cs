@@ -23,6 +23,8 @@ internal static class Program
         ConvertVerb.Create,
         QuantizeVerb.Create,
         FixVerb.Create,
+        TrainVerb.Create,
+        TrainTokenizerVerb.Create,
         TokenizeVerb.Create,
         DetokenizeVerb.Create,
         LogitsVerb.Create,
@@ -53,7 +55,7 @@ internal static class Program
 
     private static int Run(string[] arguments, Interrupt interrupt)
     {
-        var root = new RootCommand("Run, pull, convert and measure 1-bit language models on the CPU.");
+        var root = new RootCommand("Run, pull, convert, train and measure 1-bit language models on the CPU.");
         foreach (Func<Interrupt, Command> create in s_verbs)
             root.Add(create(interrupt));
 
