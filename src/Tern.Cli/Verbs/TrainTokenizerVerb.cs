@@ -33,9 +33,6 @@ internal static class TrainTokenizerVerb
             string[] outputs = result.GetValue(output) is { Length: > 0 } given ? given : throw new UsageException("--output FILE is needed: the tokenizer to write");
             string? template = Template(result.GetValue(chat), out IEnumerable<string> templateTokens);
             PreTokenizer preTokenizer = PreTokenizers.Find(result.GetValue(pre)!)!;
-            string? json = outputs.FirstOrDefault(path => !IsGguf(path));
-            if (json is not null && preTokenizer.Name != "gpt-2")
-                throw new UsageException($"'{json}': only the pre-tokenizer gpt-2 is written as tokenizer.json; take --pre gpt-2, or a file that ends in .gguf");
             var options = new TokenizerTrainingOptions
             {
                 Corpus = new CorpusOptions(result.GetValue(files)!, DocumentSeparator.WholeFile),
@@ -50,7 +47,7 @@ internal static class TrainTokenizerVerb
                 if (IsGguf(path))
                     TokenizerTraining.WriteGguf(path, vocabulary, template);
                 else
-                    HuggingFaceTokenizerFile.Write(path, vocabulary);
+                    TokenizerTraining.WriteJson(path, vocabulary);
                 Console.Out.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
                     $"{path}: {vocabulary.Count} tokens, {vocabulary.Merges.Count} merges, {vocabulary.Special.Count} special, {vocabulary.Unused} unused"));

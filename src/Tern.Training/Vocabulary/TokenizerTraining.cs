@@ -1,3 +1,4 @@
+using Tern.Conversion.HuggingFace;
 using Tern.Files;
 using Tern.Text;
 using Tern.Training.Data;
@@ -71,6 +72,15 @@ internal static class TokenizerTraining
         metadata.Set("general.description", "A tokenizer without a model, learned by tern train-tokenizer.");
         vocabulary.WriteTo(metadata, chatTemplate);
         GgufWriter.Write(path, metadata, []);
+    }
+
+    /// <summary>Writes the <c>tokenizer.json</c> of Hugging Face's tokenizers library.</summary>
+    /// <exception cref="TernException">The file cannot be written, or its pre-tokenizer has no known form there.</exception>
+    public static void WriteJson(string path, TrainedVocabulary vocabulary)
+    {
+        var metadata = new Metadata(path);
+        vocabulary.WriteTo(metadata, chatTemplate: null);
+        TokenizerJson.WriteFile(path, metadata);
     }
 
     private static void CheckSpecial(IReadOnlyList<string> special)

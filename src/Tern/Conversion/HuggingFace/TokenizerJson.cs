@@ -29,6 +29,14 @@ internal sealed class TokenizerJson
         _addsEos = around.Length > 0 && around[^1] == tokenizer.Eos && (around.Length > 1 || !_addsBos);
     }
 
+    /// <summary>Writes the tokenizer alone to a file.</summary>
+    /// <exception cref="TernException">The file cannot be written, or the pre-tokenizer has no known form as patterns.</exception>
+    public static void WriteFile(string path, Metadata metadata)
+    {
+        string full = Path.GetFullPath(path);
+        HuggingFaceExport.WriteJson(Path.GetDirectoryName(full)!, Path.GetFileName(full), new TokenizerJson(metadata, Tokenizer.From(metadata, _ => { })).Write);
+    }
+
     private bool IsByteLevel => _metadata.String(Prefix + "model") == "gpt2";
 
     /// <summary>The tokenizer.</summary>

@@ -1,8 +1,8 @@
 using System.Text;
-using System.Text.Json;
 using Tern.Files;
 using Tern.Tests.Files;
 using Tern.Text;
+using Tern.Text.HuggingFace;
 using Tern.Training.Data;
 using Tern.Training.Vocabulary;
 
@@ -108,23 +108,21 @@ public sealed class BytePairTrainerTests
         string corpus = folder.Write("c.txt", Encoding.UTF8.GetBytes(TinyCorpus.Documents(4, 100)));
         TrainedVocabulary vocabulary = TokenizerTraining.Run(
             new TokenizerTrainingOptions { Corpus = new CorpusOptions([corpus], DocumentSeparator.WholeFile), Tokens = 384 }, _ => { }, CancellationToken.None);
-        HuggingFaceTokenizerFile.Write(folder.File("tokenizer.json"), vocabulary);
+        TokenizerTraining.WriteJson(folder.File("tokenizer.json"), vocabulary);
         var metadata = new Metadata("test");
         vocabulary.WriteTo(metadata, chatTemplate: null);
 
-        using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(folder.File("tokenizer.json")));
-        JsonElement model = json.RootElement.GetProperty("model");
-        StringTable tokens = metadata.Strings("tokenizer.ggml.tokens")!;
-        Assert.Equal("BPE", model.GetProperty("type").GetString());
-        Assert.Equal("ByteLevel", json.RootElement.GetProperty("pre_tokenizer").GetProperty("type").GetString());
-        Assert.Equal(tokens.Count, model.GetProperty("vocab").EnumerateObject().Count());
-        Assert.All(model.GetProperty("vocab").EnumerateObject(), token => Assert.Equal(tokens.Text(token.Value.GetInt32()), token.Name));
-        Assert.Equal(
-            Enumerable.Range(0, vocabulary.Merges.Count).Select(metadata.Strings("tokenizer.ggml.merges")!.Text),
-            model.GetProperty("merges").EnumerateArray().Select(pair => $"{pair[0].GetString()} {pair[1].GetString()}"));
-        Assert.Equal(
-            Enumerable.Range(vocabulary.FirstSpecial, vocabulary.Count - vocabulary.FirstSpecial),
-            json.RootElement.GetProperty("added_tokens").EnumerateArray().Select(token => token.GetProperty("id").GetInt32()));
+        var read = new Metadata("read");
+        HuggingFaceTokenizer.Read(folder.Path, vocabulary.Count, read, _ => { });
+        Assert.Equal(vocabulary.Count, read.Strings("tokenizer.ggml.tokens")!.Count);
+        int used = vocabulary.Count - vocabulary.Unused; // unused tokens have no name there
+        Assert.Equal(TextsOf(metadata, "tokenizer.ggml.tokens").Take(used), TextsOf(read, "tokenizer.ggml.tokens").Take(used));
+        Assert.Equal(TextsOf(metadata, "tokenizer.ggml.merges"), TextsOf(read, "tokenizer.ggml.merges"));
+        Assert.Equal(metadata.Array<int>("tokenizer.ggml.token_type"), read.Array<int>("tokenizer.ggml.token_type"));
+        Assert.Equal("gpt-2", read.String("tokenizer.ggml.pre"));
+        Assert.Equal(Tokenizer.From(metadata, _ => { }).Encode("a cat, and 3 dogs"), Tokenizer.From(read, _ => { }).Encode("a cat, and 3 dogs"));
+
+        static IEnumerable<string> TextsOf(Metadata metadata, string key) => Enumerable.Range(0, metadata.Strings(key)!.Count).Select(metadata.Strings(key)!.Text);
     }
 
     [Theory]
