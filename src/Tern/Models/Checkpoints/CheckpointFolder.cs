@@ -49,7 +49,7 @@ internal static class CheckpointFolder
         foreach (string name in Names(folder))
             if (name.EndsWith(".json", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".jinja", StringComparison.OrdinalIgnoreCase))
                 _ = FolderFiles.Find(folder, name);
-        return FolderFiles.Find(folder, Config) is { } path ? CheckpointConfig.Read(path) : throw NoCheckpoint(folder, Config);
+        return CheckpointConfig.Find(folder, Config) ?? throw NoCheckpoint(folder, Config);
     }
 
     /// <summary>Opens the files of the weights.</summary>

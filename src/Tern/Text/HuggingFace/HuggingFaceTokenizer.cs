@@ -19,6 +19,7 @@ namespace Tern.Text.HuggingFace;
 internal static class HuggingFaceTokenizer
 {
     private const string Prefix = "tokenizer.ggml.";
+    private const string TokenizerName = "tokenizer.json";
 
     /// <summary>Reads the files and writes the keys.</summary>
     /// <param name="directory">The model's directory.</param>
@@ -34,12 +35,12 @@ internal static class HuggingFaceTokenizer
     public static void Read(string directory, int vocabularySize, Metadata into, Action<string> warn, string? preTokenizer = null, HuggingFaceLimits? limits = null)
     {
         limits ??= HuggingFaceLimits.Default;
-        string path = Path.Combine(directory, "tokenizer.json");
+        string path = Path.Combine(directory, TokenizerName);
         CheckSize(path, vocabularySize, limits);
-        using JsonFile file = JsonFile.Open(path, limits.TokenizerBytes, nameof(HuggingFaceLimits.TokenizerBytes), limits)
+        using JsonFile file = JsonFile.Open(directory, TokenizerName, limits.OfTokenizer)
             ?? throw FileError.Whole(ErrorKind.File, path, "file", "is missing", "save the tokenizer again with `AutoTokenizer.from_pretrained(…).save_pretrained(…)`, which writes it");
 
-        JsonFile? Open(string name) => JsonFile.Open(Path.Combine(directory, name), limits.ConfigurationBytes, nameof(HuggingFaceLimits.ConfigurationBytes), limits);
+        JsonFile? Open(string name) => JsonFile.Open(directory, name, limits.OfConfiguration);
         using JsonFile? configuration = Open("tokenizer_config.json");
         using JsonFile? map = Open("special_tokens_map.json");
         using JsonFile? generation = Open("generation_config.json");
