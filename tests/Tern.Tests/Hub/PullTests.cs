@@ -231,6 +231,7 @@ public sealed class PullTests
         world.AssertHas(s_model);
         TimeSpan[] expected = seconds == 0 ? [] : [TimeSpan.FromSeconds(seconds), TimeSpan.FromSeconds(seconds)];
         Assert.Equal(expected, world.Clock.Waits);
+        Assert.Equal(expected.Length, world.Said.Count(s => s.EndsWith($"trying again in {seconds} s", StringComparison.Ordinal)));
     }
 
     [Fact]

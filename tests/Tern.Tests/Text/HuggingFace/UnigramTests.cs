@@ -109,27 +109,36 @@ public sealed class UnigramTests
 
     private static string Word(Random random, string alphabet, int length) => string.Concat(Enumerable.Range(0, length).Select(_ => alphabet[random.Next(alphabet.Length)]));
 
-    /// <summary>The best cut of every end of the text, from the last on: plain dynamic programming over characters.</summary>
+    /// <summary>
+    /// The best cut of every beginning of the text, by its last piece: plain dynamic programming over characters. Sums of float32 scores are exact in
+    /// double precision, so that "a aa" and "aa a" tie, and the longer last piece counts.
+    /// </summary>
     private static IEnumerable<string> Reference(string text, string[] tokens, float[] scores)
     {
         double unknown = scores.Min() - 10;
-        var best = new double[text.Length + 1];
-        var length = new int[text.Length + 1];
-        for (int at = text.Length - 1; at >= 0; at--)
+        var best = new (double Sum, int Length)[text.Length + 1];
+        for (int end = 1; end <= text.Length; end++)
         {
-            best[at] = double.NegativeInfinity;
-            for (int i = 0; i < tokens.Length; i++)
-                if (string.CompareOrdinal(text, at, tokens[i], 0, tokens[i].Length) == 0 && scores[i] + best[at + tokens[i].Length] > best[at])
-                    (best[at], length[at]) = (scores[i] + best[at + tokens[i].Length], tokens[i].Length);
-            if (!tokens.Contains(text[at].ToString()) && unknown + best[at + 1] > best[at])
-                (best[at], length[at]) = (unknown + best[at + 1], 1);
+            best[end] = (double.NegativeInfinity, 0);
+            for (int length = end; length >= 1; length--)
+            {
+                int token = Array.IndexOf(tokens, text.Substring(end - length, length));
+                if (token < 0 && length > 1)
+                    continue;
+                double sum = best[end - length].Sum + (token < 0 ? unknown : scores[token]);
+                if (sum > best[end].Sum)
+                    best[end] = (sum, length);
+            }
         }
 
+        var cuts = new Stack<int>();
+        for (int end = text.Length; end > 0; end -= best[end].Length)
+            cuts.Push(best[end].Length);
         var pieces = new List<string>();
         bool wasUnknown = false;
-        for (int at = 0; at < text.Length; at += length[at])
+        for (int at = 0; cuts.TryPop(out int length); at += length)
         {
-            string piece = text.Substring(at, length[at]);
+            string piece = text.Substring(at, length);
             bool isUnknown = !tokens.Contains(piece);
             if (isUnknown && wasUnknown)
                 pieces[^1] += piece;
