@@ -113,7 +113,7 @@ public sealed class UnigramTests
     /// The best cut of every beginning of the text, by its last piece: plain dynamic programming over characters. Sums of float32 scores are exact in
     /// double precision, so that "a aa" and "aa a" tie, and the longer last piece counts.
     /// </summary>
-    private static IEnumerable<string> Reference(string text, string[] tokens, float[] scores)
+    private static List<string> Reference(string text, string[] tokens, float[] scores)
     {
         double unknown = scores.Min() - 10;
         var best = new (double Sum, int Length)[text.Length + 1];
