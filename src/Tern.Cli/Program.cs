@@ -14,6 +14,17 @@ internal static class Program
     [
         RunVerb.Create,
         InspectVerb.Create,
+        PullVerb.Create,
+        ListVerb.Create,
+        ShowVerb.Create,
+        RmVerb.Create,
+        CpVerb.Create,
+        ImportVerb.Create,
+        ConvertVerb.Create,
+        QuantizeVerb.Create,
+        FixVerb.Create,
+        TrainVerb.Create,
+        TrainTokenizerVerb.Create,
         TokenizeVerb.Create,
         DetokenizeVerb.Create,
         LogitsVerb.Create,
@@ -22,12 +33,6 @@ internal static class Program
         BenchVerb.Create,
         PerplexityVerb.Create,
         DummyVerb.Create,
-        PullVerb.Create,
-        ListVerb.Create,
-        ShowVerb.Create,
-        RmVerb.Create,
-        CpVerb.Create,
-        ImportVerb.Create,
     ];
 
     private static int Main(string[] arguments)
@@ -50,7 +55,7 @@ internal static class Program
 
     private static int Run(string[] arguments, Interrupt interrupt)
     {
-        var root = new RootCommand("Run, inspect and measure 1-bit language models on the CPU.");
+        var root = new RootCommand("Run, pull, convert, train and measure 1-bit language models on the CPU.");
         foreach (Func<Interrupt, Command> create in s_verbs)
             root.Add(create(interrupt));
 

@@ -33,6 +33,13 @@ internal static class Transfer
             });
     }
 
+    /// <summary>Work on a known number of bytes that reports the share that is done, in [0, 1].</summary>
+    public static T Measure<T>(string title, long bytes, Func<Action<double>, T> work)
+    {
+        var progress = new TransferProgress { Doing = title, Total = bytes };
+        return Show(progress, () => Task.FromResult(work(share => progress.Add((long)(share * bytes) - progress.Done)))).GetAwaiter().GetResult();
+    }
+
     private static async Task<T> Follow<T>(Task<T> work, TimeSpan interval, Action show)
     {
         while (await Task.WhenAny(work, Task.Delay(interval)) != work)

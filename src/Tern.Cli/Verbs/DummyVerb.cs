@@ -1,8 +1,10 @@
 using System.CommandLine;
 using System.Globalization;
+using Tern.Cli.Conversion;
 using Tern.Cli.Options;
 using Tern.Cli.Terminal;
 using Tern.Conversion;
+using Tern.Conversion.HuggingFace;
 using Tern.Numerics;
 
 namespace Tern.Cli.Verbs;
@@ -19,13 +21,16 @@ internal static class DummyVerb
         Option<string> type = OptionOf.Choice("--type", s_types, "i2_s", "Type of the linear layers.");
         Option<string> embeddings = OptionOf.Choice("--embeddings", s_types, "f16", "Type of the embeddings, which are the output matrix too.");
         Option<int> seed = OptionOf.Integer("--seed", 0, int.MaxValue, 1, "The same seed gives the same file.");
+        Option<string> format = OptionOf.Choice("--format", ["gguf", "huggingface"], "gguf", "A GGUF file, or the folder of a checkpoint with BF16 weights.");
         var command = new Command("dummy", "Write a model with random weights in the dimensions of a published one, to measure speed and memory.")
         {
-            like, output, type, embeddings, seed,
+            like, output, type, embeddings, seed, format,
         };
         command.SetAction(result =>
         {
             string path = result.GetValue(output) ?? throw new UsageException("--output FILE is needed: the file to write");
+            if (result.GetValue(format) == "huggingface")
+                return WriteCheckpoint(path, DummyGeometry.Find(result.GetValue(like)!), (ulong)result.GetValue(seed), interrupt);
             var options = new DummyOptions(
                 DummyGeometry.Find(result.GetValue(like)!),
                 TypeOf(result.GetValue(type)!),
@@ -40,6 +45,18 @@ internal static class DummyVerb
             return ExitCode.Success;
         });
         return command;
+    }
+
+    private static int WriteCheckpoint(string folder, DummyGeometry geometry, ulong seed, Interrupt interrupt)
+    {
+        OutputPlace.Check(folder, force: false);
+        Work.Measure($"writing {folder}", progress =>
+        {
+            DummyCheckpoint.Write(folder, geometry, seed, progress, interrupt.Token);
+            return 0;
+        });
+        Console.Out.WriteLine($"{folder}: {geometry.Name}, BF16");
+        return ExitCode.Success;
     }
 
     private static TensorType TypeOf(string name) => TensorType.All.First(t => t.Name.Equals(name, StringComparison.OrdinalIgnoreCase));

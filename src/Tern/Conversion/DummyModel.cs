@@ -21,7 +21,7 @@ internal static class DummyModel
     private const int ByteTokens = 256;
     private const int BosToken = ByteTokens;
     private const int EosToken = ByteTokens + 1;
-    private const float NormEpsilon = 1e-5f;
+    public const float NormEpsilon = 1e-5f;
 
     /// <summary>Writes the file.</summary>
     /// <param name="path">The file to write; replaced as a whole or not at all.</param>
@@ -45,10 +45,12 @@ internal static class DummyModel
         };
     }
 
-    private static long Bytes(TensorSource tensor) =>
+    /// <summary>Bytes of a tensor.</summary>
+    public static long Bytes(TensorSource tensor) =>
         checked((long)(ulong)tensor.Type.ByteCount((ulong)tensor.Shape[0], tensor.Shape.Count > 1 ? (ulong)tensor.Shape[1] : 1));
 
-    private static Metadata Describe(string path, DummyOptions options)
+    /// <summary>The metadata of the file.</summary>
+    public static Metadata Describe(string path, DummyOptions options)
     {
         DummyGeometry g = options.Geometry;
         string a = g.Architecture;
@@ -99,7 +101,9 @@ internal static class DummyModel
         return types;
     }
 
-    private static List<TensorSource> Tensors(DummyOptions options)
+    /// <summary>The tensors, whose random contents follow from the seed when they are written in this order.</summary>
+    /// <exception cref="TernException">The dimensions do not fit the tensor type.</exception>
+    public static List<TensorSource> Tensors(DummyOptions options)
     {
         DummyGeometry g = options.Geometry;
         var random = new RandomWeights(options.Seed);

@@ -7,7 +7,7 @@ namespace Tern.Files;
 /// <summary>Says what a file is that was given as a model but does not begin with <c>GGUF</c>.</summary>
 internal static class ForeignFiles
 {
-    private const string Convert = "download a GGUF file of the same model";
+    private const string Convert = "download a GGUF file of the same model, or its safetensors with config.json and tokenizer.json, which `tern convert` makes a GGUF file of";
 
     /// <summary>First bytes of other files, what they are, whether that is a format of models, and what to do.</summary>
     private static readonly (byte[] Magic, ErrorKind Kind, string What, string Remedy)[] s_known =
@@ -43,7 +43,7 @@ internal static class ForeignFiles
             foreach (string legacy in s_legacy)
             {
                 if (letters == legacy || reversed == legacy)
-                    return FileError.At(ErrorKind.Unsupported, path, 0, field, $"{found}: a {legacy.ToUpperInvariant()} file, a format that GGUF replaced in 2023", "convert the original checkpoint to GGUF");
+                    return FileError.At(ErrorKind.Unsupported, path, 0, field, $"{found}: a {legacy.ToUpperInvariant()} file, a format that GGUF replaced in 2023", "make a GGUF file of the original checkpoint with `tern convert`");
             }
         }
 

@@ -16,10 +16,10 @@ internal sealed record RefusedType(int Id, string Name, int BlockWeights, int Bl
 /// <summary>Every tensor type of llama.cpp, bitnet.cpp, ik_llama.cpp and PrismML's fork that Tern recognises in order to refuse it well.</summary>
 internal static class RefusedTypes
 {
-    private const string Requantize = "use a file of the same model in a type that Tern reads, such as I2_S, Q1_0, Q2_0, Q4_K, Q6_K or Q8_0";
+    private const string Requantize = "use a file of the same model in a type that Tern reads, such as I2_S, Q1_0, Q2_0, Q4_K, Q6_K or Q8_0, or make one of the original checkpoint with `tern convert`";
     private const string Removed = "the type was removed from llama.cpp; use a file with Q4_0, which replaced it";
-    private const string NotWeights = "no model that Tern runs keeps weights in this type; take a file converted from the original checkpoint to one that Tern reads";
-    private const string TableLookup = "its tiles depend on a kernel configuration that is not in the file; download the I2_S file of the same model";
+    private const string NotWeights = "no model that Tern runs keeps weights in this type; make a file of the original checkpoint with `tern convert`";
+    private const string TableLookup = "its tiles depend on a kernel configuration that is not in the file; download the I2_S file of the same model, or make it of the checkpoint with `tern convert`";
     private const string Prism = "it is written by PrismML's fork only; download the Q2_0 or Q1_0 file of the same model";
 
     /// <summary>The table, by id.</summary>
@@ -52,7 +52,7 @@ internal static class RefusedTypes
         new(33, "Q4_0_8_8", 32, 18, Removed),
         new(36, "IQ4_NL_4_4", 32, 18, Removed),
         new(37, "IQ4_NL_4_8", 32, 18, Removed),
-        new(37, "I8_S", 0, 0, "bitnet.cpp keeps activations in it and never writes it to files; take a file converted from the original checkpoint to one that Tern reads"),
+        new(37, "I8_S", 0, 0, "bitnet.cpp keeps activations in it and never writes it to files; make a file of the original checkpoint with `tern convert`"),
         new(38, "IQ4_NL_8_8", 32, 18, Removed),
         new(38, "TL1", 0, 0, TableLookup),
         new(39, "MXFP4", 32, 17, Requantize),

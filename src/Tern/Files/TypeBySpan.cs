@@ -103,7 +103,7 @@ internal sealed class TypeBySpan(string path, uint alignment, I2sLayout layout)
             ErrorKind.Unsupported,
             tensor,
             $"{Facts(tensor, span)} may mean {string.Join(" or ", meanings)}, and the span does not tell which",
-            "Tern does not guess: take a file converted from the original checkpoint to one that Tern reads, or write the file again without gaps between its tensors");
+            "Tern does not guess: make a file of the original checkpoint with `tern convert`, or write the file again without gaps between its tensors");
 
         static string Meaning(string name, UInt128 bytes) => string.Create(CultureInfo.InvariantCulture, $"{name} ({bytes} bytes)");
     }

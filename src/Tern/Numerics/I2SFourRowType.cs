@@ -26,13 +26,15 @@ internal sealed class I2SFourRowType : I2SType
             codes[c] = (sbyte)(((bytes[c] >> shift) & 3) - 1);
     }
 
-    private protected override void EncodeCodes(ReadOnlySpan<float> source, int columns, float inverseScale, Span<byte> destination)
+    public override long RowsPerPiece(long columns) => RowsPerByte;
+
+    public override void Pack(ReadOnlySpan<sbyte> codes, ReadOnlySpan<float> scales, long columns, Span<byte> destination)
     {
         destination.Clear();
-        for (int i = 0; i < source.Length; i++)
+        for (int i = 0; i < codes.Length; i++)
         {
-            (int row, int column) = Math.DivRem(i, columns);
-            destination[(row / RowsPerByte * columns) + column] |= (byte)((Code(source[i], inverseScale) + 1) << Shift(row));
+            (int row, int column) = Math.DivRem(i, (int)columns);
+            destination[(row / RowsPerByte * (int)columns) + column] |= (byte)((codes[i] + 1) << Shift(row));
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.Intrinsics;
 
 namespace Tern.Numerics;
@@ -43,18 +44,21 @@ internal sealed class I2SInterleavedType(string name, int group) : I2SType
         }
     }
 
-    private protected override void EncodeCodes(ReadOnlySpan<float> source, int columns, float inverseScale, Span<byte> destination)
+    /// <summary>Groups end with a row at least every G rows.</summary>
+    public override long RowsPerPiece(long columns) => group / (long)BigInteger.GreatestCommonDivisor(group, columns);
+
+    public override void Pack(ReadOnlySpan<sbyte> codes, ReadOnlySpan<float> scales, long columns, Span<byte> destination)
     {
         int quarter = BlockBytes;
         for (int first = 0; first < destination.Length; first += quarter)
         {
-            ReadOnlySpan<float> weights = source.Slice(4 * first, group);
-            for (int p = 0; p < quarter; p++)
+            ReadOnlySpan<sbyte> weights = codes.Slice(4 * first, group);
+            for (int p = 0; p < quarter; p += Vector128<sbyte>.Count)
             {
-                int packed = 0;
+                Vector128<byte> packed = Vector128<byte>.Zero;
                 for (int i = p; i < group; i += quarter)
-                    packed = (packed << 2) | (Code(weights[i], inverseScale) + 1);
-                destination[first + p] = (byte)packed;
+                    packed = (packed << 2) | (Vector128.Create(weights[i..]) + Vector128<sbyte>.One).AsByte();
+                packed.CopyTo(destination[(first + p)..]);
             }
         }
     }

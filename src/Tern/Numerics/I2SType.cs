@@ -33,11 +33,20 @@ internal abstract class I2SType : TernaryType
     {
         RowsToEncode(source, columns, destination);
         float scale = Scale(source), inverse = BlockType.Inverse(scale);
-        destination[^TailBytes..].Clear();
-        MemoryMarshal.Write(destination[^TailBytes..], scale);
-        EncodeCodes(source, (int)columns, inverse, destination[..^TailBytes]);
+        var codes = new sbyte[source.Length];
+        for (int i = 0; i < codes.Length; i++)
+            codes[i] = (sbyte)Code(source[i], inverse);
+        Pack(codes, [], columns, destination[..^TailBytes]);
+        Tail(scale).CopyTo(destination[^TailBytes..]);
     }
 
-    /// <summary>Packs the codes of all weights, without the tail.</summary>
-    private protected abstract void EncodeCodes(ReadOnlySpan<float> source, int columns, float inverseScale, Span<byte> destination);
+    public sealed override long CodeBytes(long columns, long rows) => checked(columns * rows / 4);
+
+    /// <summary>The scale and zeros where others leave filler.</summary>
+    public sealed override byte[] Tail(float scale)
+    {
+        var tail = new byte[TailBytes];
+        MemoryMarshal.Write(tail, scale);
+        return tail;
+    }
 }

@@ -32,6 +32,26 @@ internal abstract class TernaryType : TensorType
             scales[i] = ScaleOf(tensor, i / groups, i % groups);
     }
 
+    /// <summary>
+    /// Packs whole rows of codes without looking at a float: what re-encoding between ternary types needs to lose nothing. A tensor may be
+    /// packed in pieces of rows, one behind the other, where <see cref="RowsPerPiece"/> divides their number; <see cref="Tail"/> ends it.
+    /// </summary>
+    /// <param name="codes">[rows, columns], each -1, 0 or +1.</param>
+    /// <param name="scales">[rows, groups]; groups divide a row evenly, and blocks of the type lie in one group each. Not used by types with a scale per tensor.</param>
+    /// <param name="columns">Columns, a size that fits the type.</param>
+    /// <param name="destination">Exactly <see cref="CodeBytes"/> long.</param>
+    public virtual void Pack(ReadOnlySpan<sbyte> codes, ReadOnlySpan<float> scales, long columns, Span<byte> destination) =>
+        throw new NotSupportedException($"{Name} is not written by Tern");
+
+    /// <summary>Bytes of some rows as <see cref="Pack"/> writes them.</summary>
+    public virtual long CodeBytes(long columns, long rows) => checked((long)ByteCount((UInt128)columns, (UInt128)rows));
+
+    /// <summary>Pieces of a tensor begin at multiples of this row.</summary>
+    public virtual long RowsPerPiece(long columns) => 1;
+
+    /// <summary>What follows the codes of the whole tensor, where it has one scale.</summary>
+    public virtual byte[] Tail(float scale) => [];
+
     public override void DecodeRow(Tensor tensor, long row, Span<float> destination)
     {
         int columns = checked((int)tensor.Columns);
@@ -118,6 +138,17 @@ internal abstract unsafe class TernaryBlockType : TernaryType
             Halves.Write(block, ScaleOffset, scale);
         }
     }
+
+    public sealed override void Pack(ReadOnlySpan<sbyte> codes, ReadOnlySpan<float> scales, long columns, Span<byte> destination)
+    {
+        int groupWeights = codes.Length / scales.Length;
+        for (int i = 0; i < codes.Length / BlockSize; i++)
+        {
+            Span<byte> block = destination.Slice(i * BlockBytes, BlockBytes);
+            EncodeBlock(codes.Slice(i * BlockSize, BlockSize), block);
+            Halves.Write(block, ScaleOffset, scales[(int)((long)i * BlockSize / groupWeights)]);
+        }
+    }
 }
 
 /// <summary>Ternary types whose rows begin with their scale; blocks of 64 codes follow.</summary>
@@ -182,6 +213,20 @@ internal abstract class TernaryRowType : TernaryType
                     codes[j] = (sbyte)Code(weights[(i * BlockSize) + j], inverse);
                 EncodeBlock(codes, bytes.Slice(ScaleBytes + (i * BlockBytes), BlockBytes));
             }
+        }
+    }
+
+    public sealed override void Pack(ReadOnlySpan<sbyte> codes, ReadOnlySpan<float> scales, long columns, Span<byte> destination)
+    {
+        int rowBytes = RowBytes(columns);
+        int groups = (int)(scales.Length * columns / codes.Length);
+        for (int row = 0; row < codes.Length / columns; row++)
+        {
+            ReadOnlySpan<sbyte> weights = codes.Slice(checked(row * (int)columns), (int)columns);
+            Span<byte> bytes = destination.Slice(row * rowBytes, rowBytes);
+            WriteScale(bytes, scales[row * groups]);
+            for (int i = 0; i < columns / BlockSize; i++)
+                EncodeBlock(weights.Slice(i * BlockSize, BlockSize), bytes.Slice(ScaleBytes + (i * BlockBytes), BlockBytes));
         }
     }
 

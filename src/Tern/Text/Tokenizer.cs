@@ -210,6 +210,14 @@ internal sealed class Tokenizer
         return PreTokenizers.Find(assumed)!;
     }
 
+    /// <summary>The pre-tokenizer of a byte-pair vocabulary whose file names none, if its tokens name its family; else null.</summary>
+    /// <exception cref="TernException">The vocabulary cannot be read.</exception>
+    public static string? GuessPreTokenizer(Metadata metadata)
+    {
+        string name = Guess(Vocabulary.Read(metadata, bytePair: true, _ => { })).Name;
+        return name == "default" ? null : PreTokenizers.Find(name)!.Name;
+    }
+
     /// <summary>Which family a vocabulary without a name belongs to. The official BitNet 2B-4T file is such a one.</summary>
     private static (string Name, string Because) Guess(Vocabulary vocabulary)
     {

@@ -1,4 +1,5 @@
 using Tern.Conversion;
+using Tern.Conversion.HuggingFace;
 using Tern.Kernels;
 using Tern.Measure;
 using Tern.Models;
@@ -58,6 +59,22 @@ public sealed class DummyModelTests : IDisposable
         foreach (int columns in (int[])[geometry.HiddenSize, queryWidth, geometry.FeedForwardSize])
             Assert.True(TensorType.I2S.FitsShape((UInt128)columns, (UInt128)geometry.HiddenSize), $"{columns} columns");
         Assert.Equal(0, geometry.Heads % geometry.KvHeads);
+    }
+
+    [Fact]
+    public void A_checkpoint_of_every_architecture_converts_and_computes()
+    {
+        foreach (DummyGeometry geometry in s_geometries)
+        {
+            string folder = Path.Combine(_folder.Path, "checkpoint"), path = Path.Combine(_folder.Path, "converted.gguf");
+            DummyCheckpoint.Write(folder, geometry, seed: 3, _ => { }, CancellationToken.None);
+            RecodingTests.Recode(folder, path, new ConversionOptions { Threads = 2 });
+            using Model converted = Model.Load(path, new ModelOptions { Threads = 2 });
+            using Model original = Model.Load(folder, new ModelOptions { Threads = 2 });
+            using var probe = new LogitProbe(converted, 16, SequenceRunner.ChunkMax, KvType.F16);
+            using var expected = new LogitProbe(original, 16, SequenceRunner.ChunkMax, KvType.F16);
+            Assert.Equal(expected.Run([1, 2, 3], 4, CancellationToken.None).Logits, probe.Run([1, 2, 3], 4, CancellationToken.None).Logits);
+        }
     }
 
     [Fact]

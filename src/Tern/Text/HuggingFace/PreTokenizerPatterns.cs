@@ -74,6 +74,10 @@ internal static class PreTokenizerPatterns
         return name;
     }
 
+    /// <summary>The patterns that <see cref="Name"/> takes for a pre-tokenizer; null where no chain is known.</summary>
+    public static string[]? StepsOf(PreTokenizer preTokenizer) =>
+        s_known.FirstOrDefault(row => row.Name == (preTokenizer.Names.Contains("smaug-bpe") ? "llama-bpe" : preTokenizer.Name)).Steps;
+
     /// <summary>Checks the patterns of a chain that is overridden by hand, because a broken file stays one.</summary>
     public static void Check(JsonField preTokenizer)
     {

@@ -16,7 +16,7 @@ internal sealed class ChatTemplate
     /// The template of bitnet-b1.58-2B-4T as its authors' own code and model card define it. Their GGUF file holds another one,
     /// which ends every question with "BITNETAssistant: " and to which the model answers badly.
     /// </summary>
-    private const string BitNet2B4T =
+    public const string BitNet2B4T =
         "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] | trim }}<|eot_id|>{% endfor %}"
         + "{% if add_generation_prompt %}Assistant: {% endif %}";
 
@@ -54,7 +54,7 @@ internal sealed class ChatTemplate
         string bos = TokenText(tokenizer, tokenizer.Bos), eos = TokenText(tokenizer, tokenizer.Eos);
 
         bool is2B4T = metadata.String("general.architecture") is "bitnet-b1.58" or "bitnet-25";
-        if (is2B4T && source.Contains("BITNETAssistant: ", StringComparison.Ordinal))
+        if (is2B4T && IsWrong2B4T(source))
         {
             warn($"{metadata.Path}: the chat template in '{Key}' is known to be wrong for bitnet-b1.58-2B-4T; using 'System: |User: |Assistant: ' with '<|eot_id|>' instead");
             source = BitNet2B4T;
@@ -70,6 +70,11 @@ internal sealed class ChatTemplate
             return new ChatTemplate(source, null, e, bos, eos);
         }
     }
+
+    /// <summary>Whether the metadata hold the wrong template of the first 2B-4T files.</summary>
+    public static bool IsWrong2B4T(Metadata metadata) => metadata.Find(Key)?.Value is string source && IsWrong2B4T(source);
+
+    private static bool IsWrong2B4T(string source) => source.Contains("BITNETAssistant: ", StringComparison.Ordinal);
 
     /// <summary>A template without a model; <c>bos_token</c> and <c>eos_token</c> are empty unless a render gives them.</summary>
     /// <exception cref="TernException">The template does not parse.</exception>

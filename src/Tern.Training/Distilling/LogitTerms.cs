@@ -1,0 +1,168 @@
+using System.Runtime.Intrinsics;
+using Tern.Machine;
+using Tern.Training.Mathematics;
+
+namespace Tern.Training.Distilling;
+
+/// <summary>
+/// Cross-entropy and the divergence from a teacher over a chunk of rows, and the gradient of both together. Student logits z, teacher's y:
+/// <code>
+///   CE = ln Σ exp z - z[target]        KL = Σ q ln(q / p),  p = softmax(z / T),  q = softmax(y / T)
+///   loss = a CE + b T² KL              dz = a (softmax z - [target]) + b T (p - q),  both over the targets of the step
+/// </code>
+/// Rows without a target count for neither.
+/// </summary>
+internal unsafe struct LogitTerms
+{
+    private const int BlockRows = 16;
+
+    /// <summary>Sixteen lanes for each row of a block, of each of these.</summary>
+    private const int MaxStudent = 0, MaxTeacher = 1, Sum = 2, SumStudent = 3, SumTeacher = 4, Cross = 5, CrossGradient = 6, LogitGradient = 7, Statistics = 8;
+
+    /// <summary>[rows, vocabulary]; becomes the gradient.</summary>
+    public required Panels Student { get; init; }
+
+    /// <summary>[rows, vocabulary].</summary>
+    public required Panels Teacher { get; init; }
+
+    /// <summary>[rows] ids or <see cref="TokenBatch.NoLoss"/>.</summary>
+    public required int* Targets { get; init; }
+
+    /// <summary>[rows] cross-entropies.</summary>
+    public required float* Losses { get; init; }
+
+    /// <summary>[rows][3]: T² KL, Σ dz² of the cross-entropy term, Σ dz² of the teacher's term.</summary>
+    public required float* Terms { get; init; }
+
+    /// <summary>a / targets.</summary>
+    public required float CrossEntropyWeight { get; init; }
+
+    /// <summary>b T / targets.</summary>
+    public required float TeacherWeight { get; init; }
+
+    public required float Temperature { get; init; }
+
+    private int _rows;
+
+    public void Run(WorkerPool pool, int rows)
+    {
+        _rows = rows;
+        fixed (LogitTerms* self = &this)
+            pool.Run(&Body, self, (rows + BlockRows - 1) / BlockRows, 1);
+    }
+
+    private static void Body(void* state, int start, int end, int worker)
+    {
+        var self = (LogitTerms*)state;
+        for (int block = start; block < end; block++)
+            self->Block(block * BlockRows, Math.Min(BlockRows, self->_rows - (block * BlockRows)));
+    }
+
+    private readonly void Block(int first, int rows)
+    {
+        float* lanes = stackalloc float[Statistics * BlockRows * 16];
+        new Span<float>(lanes, Statistics * BlockRows * 16).Clear();
+        Panels student = Student.FromRow(first), teacher = Teacher.FromRow(first);
+        Maxima(student, rows, lanes + (MaxStudent * BlockRows * 16));
+        Maxima(teacher, rows, lanes + (MaxTeacher * BlockRows * 16));
+        Sums(student, teacher, rows, lanes);
+        for (int i = 0; i < rows; i++)
+            FinishRow(student, first, i, lanes);
+        Gradients(student, teacher, rows, lanes);
+        for (int i = 0; i < rows; i++)
+        {
+            Terms[(3 * (first + i)) + 1] = Vector512.Sum(At(lanes, CrossGradient, i));
+            Terms[(3 * (first + i)) + 2] = Vector512.Sum(At(lanes, LogitGradient, i));
+            if (Targets[first + i] is not (>= 0 and int target))
+                continue;
+            float* z = student.Panel(target / Panels.Columns) + (i * Panels.Columns) + (target % Panels.Columns);
+            // Σ over j of (p_j - [j = target])² is the sum that was made, without [target], and 1 - 2 p more.
+            float probability = MathF.Exp(-Losses[first + i]);
+            Terms[(3 * (first + i)) + 1] += CrossEntropyWeight * CrossEntropyWeight * (1 - (2 * probability));
+            *z -= CrossEntropyWeight;
+        }
+    }
+
+    private static Vector512<float> At(float* lanes, int statistic, int row) => Vector512.Load(lanes + (((statistic * BlockRows) + row) * 16));
+
+    private static void Put(float* lanes, int statistic, int row, Vector512<float> value) => value.Store(lanes + (((statistic * BlockRows) + row) * 16));
+
+    private static void Maxima(Panels logits, int rows, float* maxima)
+    {
+        new Span<float>(maxima, 16 * BlockRows).Fill(float.NegativeInfinity);
+        for (int p = 0; p < logits.Count; p++)
+        {
+            float* at = logits.Panel(p);
+            for (int i = 0; i < rows; i++, at += Panels.Columns)
+                Vector512.MaxNative(Vector512.Load(maxima + (16 * i)), Vector512.MaxNative(Vector512.Load(at), Vector512.Load(at + 16))).Store(maxima + (16 * i));
+        }
+
+        for (int i = 0; i < rows; i++)
+        {
+            float max = float.NegativeInfinity;
+            for (int lane = 0; lane < 16; lane++)
+                max = MathF.Max(max, maxima[(16 * i) + lane]);
+            Vector512.Create(max).Store(maxima + (16 * i));
+        }
+    }
+
+    /// <summary>Σ exp z, Σ exp z/T, Σ exp y/T and Σ exp(y/T) (y - z)/T, all with their maxima taken off.</summary>
+    private readonly void Sums(Panels student, Panels teacher, int rows, float* lanes)
+    {
+        Vector512<float> inverse = Vector512.Create(1 / Temperature);
+        for (int p = 0; p < student.Count; p++)
+        {
+            float* z = student.Panel(p), y = teacher.Panel(p);
+            for (int i = 0; i < rows; i++, z += Panels.Columns, y += Panels.Columns)
+            {
+                for (int half = 0; half < Panels.Columns; half += 16)
+                {
+                    Vector512<float> zs = Vector512.Load(z + half) - At(lanes, MaxStudent, i), ys = Vector512.Load(y + half) - At(lanes, MaxTeacher, i);
+                    Vector512<float> e = WideFunctions.Exp(zs), q = WideFunctions.Exp(ys * inverse);
+                    Put(lanes, Sum, i, At(lanes, Sum, i) + e);
+                    Put(lanes, SumStudent, i, At(lanes, SumStudent, i) + (Temperature == 1 ? e : WideFunctions.Exp(zs * inverse)));
+                    Put(lanes, SumTeacher, i, At(lanes, SumTeacher, i) + q);
+                    Put(lanes, Cross, i, Vector512.FusedMultiplyAdd(q, (ys - zs) * inverse, At(lanes, Cross, i)));
+                }
+            }
+        }
+    }
+
+    /// <summary>Losses of a row; its sums become the factors of its gradient.</summary>
+    private readonly void FinishRow(Panels student, int first, int i, float* lanes)
+    {
+        int target = Targets[first + i];
+        float sum = Vector512.Sum(At(lanes, Sum, i)), sumStudent = Vector512.Sum(At(lanes, SumStudent, i)), sumTeacher = Vector512.Sum(At(lanes, SumTeacher, i));
+        float cross = Vector512.Sum(At(lanes, Cross, i));
+        bool counts = target >= 0;
+        float chosen = counts ? student.Panel(target / Panels.Columns)[(i * Panels.Columns) + (target % Panels.Columns)] : 0;
+        Losses[first + i] = counts ? MathF.Log(sum) + At(lanes, MaxStudent, i)[0] - chosen : 0;
+        // KL = Σ q (y - z)/T - ln Σ exp y/T + ln Σ exp z/T
+        Terms[3 * (first + i)] = counts ? Temperature * Temperature * ((cross / sumTeacher) - MathF.Log(sumTeacher) + MathF.Log(sumStudent)) : 0;
+        Put(lanes, Sum, i, Vector512.Create(counts ? CrossEntropyWeight / sum : 0));
+        Put(lanes, SumStudent, i, Vector512.Create(counts ? TeacherWeight / sumStudent : 0));
+        Put(lanes, SumTeacher, i, Vector512.Create(counts ? TeacherWeight / sumTeacher : 0));
+    }
+
+    private readonly void Gradients(Panels student, Panels teacher, int rows, float* lanes)
+    {
+        Vector512<float> inverse = Vector512.Create(1 / Temperature);
+        for (int p = 0; p < student.Count; p++)
+        {
+            float* z = student.Panel(p), y = teacher.Panel(p);
+            for (int i = 0; i < rows; i++, z += Panels.Columns, y += Panels.Columns)
+            {
+                for (int half = 0; half < Panels.Columns; half += 16)
+                {
+                    Vector512<float> zs = Vector512.Load(z + half) - At(lanes, MaxStudent, i), ys = Vector512.Load(y + half) - At(lanes, MaxTeacher, i);
+                    Vector512<float> e = WideFunctions.Exp(zs);
+                    Vector512<float> fromText = e * At(lanes, Sum, i);
+                    Vector512<float> fromTeacher = ((Temperature == 1 ? e : WideFunctions.Exp(zs * inverse)) * At(lanes, SumStudent, i)) - (WideFunctions.Exp(ys * inverse) * At(lanes, SumTeacher, i));
+                    Put(lanes, CrossGradient, i, Vector512.FusedMultiplyAdd(fromText, fromText, At(lanes, CrossGradient, i)));
+                    Put(lanes, LogitGradient, i, Vector512.FusedMultiplyAdd(fromTeacher, fromTeacher, At(lanes, LogitGradient, i)));
+                    (fromText + fromTeacher).Store(z + half);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+using System.Runtime.InteropServices;
+using Tern.Files;
+using Tern.Kernels;
+using Tern.Machine;
+using Tern.Models;
+using Tern.Numerics;
+using Tern.Training.Weights;
+
+namespace Tern.Training;
+
+/// <summary>
+/// Models of the trainer as GGUF files and back. The architecture follows from the shape:
+/// <code>
+///   sub norms, squared ReLU     bitnet-b1.58      NEOX rope
+///   sub norms, SiLU             bitnet            NEOX rope, bitnet.hidden_activation = silu
+///   no sub norms, SiLU          llama             rope on adjacent pairs: rows of q and k are permuted,
+///                                                 new[2i + half] = old[half · headDim / 2 + i] in each head
+/// </code>
+/// </summary>
+internal static unsafe class GgufModel
+{
+    private const string TokenizerPrefix = "tokenizer.";
+
+    /// <summary>Writes a model.</summary>
+    /// <param name="path">Replaced as a whole.</param>
+    /// <param name="shape">Dimensions.</param>
+    /// <param name="parameters">The tensors.</param>
+    /// <param name="weights">Flat masters.</param>
+    /// <param name="quantizer">What the linear layers were trained for.</param>
+    /// <param name="tokenizer">Its <c>tokenizer.*</c> keys are copied.</param>
+    /// <param name="options">Types and name.</param>
+    public static void Write(string path, ModelShape shape, ParameterSet parameters, NativeBuffer<float> weights, Quantizer quantizer, Metadata tokenizer, ExportOptions options)
+    {
+        string architecture = ArchitectureOf(shape);
+        CheckTokens(shape, tokenizer);
+        if (options.Linears.IsTernary && quantizer.Precision is not (LinearPrecision.Ternary or LinearPrecision.Binary))
+            throw new TernException(ErrorKind.Request, $"a model trained with {quantizer.Precision} linear layers cannot be written as {options.Linears.Name}: export F16 and quantize, or train ternary");
+
+        bool permutes = architecture == "llama";
+        List<TensorSource> tensors = [];
+        foreach (Parameter parameter in parameters.All)
+            tensors.Add(Source(parameter, shape, weights, quantizer, options, permutes));
+        GgufWriter.Write(path, Describe(path, architecture, shape, tokenizer, options), tensors);
+    }
+
+    /// <summary>The shape of a model in a file.</summary>
+    /// <param name="file">Opened.</param>
+    /// <param name="context">Longest sequence that will be trained.</param>
+    /// <exception cref="TernException">Something in it the trainer does not have; the message names it.</exception>
+    public static ModelShape ShapeOf(ModelSource file, int context)
+    {
+        ModelSpec spec = Model.ReadSpec(file, _ => { });
+        string? unknown = spec.HasQueryKeyNorms ? "norms on queries and keys"
+            : spec.HasPostNorms ? "norms behind blocks"
+            : spec.HasInputNorms ? "norms in front of each linear layer"
+            : spec.EmbeddingScale != 1 ? "scaled embeddings"
+            : spec.SlidingWindow > 0 ? "a sliding window"
+            : spec.Rope.Scaling != RopeScaling.None ? "scaled rotary positions"
+            : spec.Rope.Dimensions != spec.HeadDim ? "partly rotated heads"
+            : file.Tensors.ContainsKey("rope_freqs.weight") ? "rotary frequencies of its own"
+            : spec.Activation == GateFunction.Gelu ? "GELU"
+            : null;
+        if (unknown is not null)
+            throw FileError.Whole(ErrorKind.Unsupported, file.Metadata.Path, "architecture", $"the model has {unknown}, which the trainer does not know", "models of the architectures llama, bitnet and bitnet-b1.58 can be trained");
+        var shape = new ModelShape
+        {
+            Layers = spec.Layers,
+            Hidden = spec.HiddenSize,
+            Heads = spec.Heads,
+            KvHeads = spec.KvHeads,
+            HeadDim = spec.HeadDim,
+            FeedForward = spec.FeedForwardSize,
+            Vocabulary = spec.VocabularySize,
+            Context = context,
+            RopeBase = (float)spec.Rope.Base,
+            Epsilon = spec.NormEpsilon,
+            Activation = spec.Activation == GateFunction.Silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu,
+            SubNorms = spec.HasSubNorms,
+            TiedHead = spec.TiedEmbeddings,
+        };
+        shape.Validate(file.Metadata.Path);
+        return shape;
+    }
+
+    /// <summary>Fills the flat array from a file of that shape.</summary>
+    public static void Read(ModelSource file, ParameterSet parameters, int headDim, NativeBuffer<float> weights)
+    {
+        bool permutes = Model.ReadSpec(file, _ => { }).Rope.Style == RopeStyle.Adjacent;
+        var binder = new TensorBinder(file);
+        var tensors = new List<Tensor>();
+        foreach (Parameter parameter in parameters.All)
+        {
+            if (parameter.Kind == ParameterKind.Norm)
+                binder.Norm(parameter.Name + ".weight", parameter.Columns).Row(0).CopyTo(weights.Part(parameter.Offset, parameter.Columns));
+            else
+                tensors.Add(binder.Matrix(parameter.Name + ".weight", parameter.Rows, parameter.Columns));
+        }
+
+        binder.Finish(_ => { });
+        int next = 0;
+        foreach (Parameter parameter in parameters.All.Where(p => p.Kind != ParameterKind.Norm))
+        {
+            Tensor tensor = tensors[next++];
+            for (int row = 0; row < parameter.Rows; row++)
+            {
+                Span<float> values = weights.Part(parameter.Offset + ((long)row * parameter.Columns), parameter.Columns);
+                tensor.DecodeRow(permutes && IsRotated(parameter) ? PermutedRow(row, headDim) : row, values);
+                if (values.ContainsAnyExceptInRange(float.MinValue, float.MaxValue))
+                    throw tensor.Error(ErrorKind.Semantic, 0, $"row {row} holds NaN or an infinity; the file is damaged");
+            }
+        }
+    }
+
+    private static string ArchitectureOf(ModelShape shape) => (shape.SubNorms, shape.Activation) switch
+    {
+        (true, FeedForwardActivation.SquaredRelu) => "bitnet-b1.58",
+        (true, _) => "bitnet",
+        (false, FeedForwardActivation.Silu) => "llama",
+        _ => throw new TernException(ErrorKind.Request, "no architecture of GGUF has squared ReLU without sub norms: set subNorms, or activation silu"),
+    };
+
+    private static void CheckTokens(ModelShape shape, Metadata tokenizer)
+    {
+        if (tokenizer.Strings("tokenizer.ggml.tokens") is not { } tokens)
+            throw tokenizer.Missing("tokenizer.ggml.tokens", "a model is written with its tokenizer");
+        if (tokens.Count > shape.Vocabulary)
+            throw tokenizer.Semantic(tokenizer.Find("tokenizer.ggml.tokens")!, $"{tokens.Count} tokens do not fit the model's vocabulary of {shape.Vocabulary}");
+    }
+
+    private static Metadata Describe(string path, string a, ModelShape shape, Metadata tokenizer, ExportOptions options)
+    {
+        var metadata = new Metadata(path);
+        metadata.Set("general.architecture", a);
+        metadata.Set("general.name", options.Name);
+        metadata.Set($"{a}.vocab_size", (uint)shape.Vocabulary);
+        metadata.Set($"{a}.context_length", (uint)shape.Context);
+        metadata.Set($"{a}.embedding_length", (uint)shape.Hidden);
+        metadata.Set($"{a}.block_count", (uint)shape.Layers);
+        metadata.Set($"{a}.feed_forward_length", (uint)shape.FeedForward);
+        metadata.Set($"{a}.rope.dimension_count", (uint)shape.HeadDim);
+        metadata.Set($"{a}.rope.freq_base", shape.RopeBase);
+        metadata.Set($"{a}.attention.head_count", (uint)shape.Heads);
+        metadata.Set($"{a}.attention.head_count_kv", (uint)shape.KvHeads);
+        metadata.Set($"{a}.attention.key_length", (uint)shape.HeadDim);
+        metadata.Set($"{a}.attention.value_length", (uint)shape.HeadDim);
+        metadata.Set($"{a}.attention.layer_norm_rms_epsilon", shape.Epsilon);
+        if (a == "bitnet")
+            metadata.Set("bitnet.hidden_activation", "silu");
+        foreach (MetadataEntry entry in tokenizer.Entries.Where(e => e.Key.StartsWith(TokenizerPrefix, StringComparison.Ordinal)))
+            metadata.TryAdd(entry);
+        return metadata;
+    }
+
+    private static TensorSource Source(Parameter parameter, ModelShape shape, NativeBuffer<float> weights, Quantizer quantizer, ExportOptions options, bool permutes)
+    {
+        string name = parameter.Name + ".weight";
+        if (parameter.Kind == ParameterKind.Norm)
+            return new TensorSource(name, TensorType.F32, [parameter.Columns], stream => stream.Write(MemoryMarshal.AsBytes(weights.Part(parameter.Offset, parameter.Columns))));
+
+        TensorType type = parameter.Kind == ParameterKind.Embedding ? options.Embeddings : options.Linears;
+        if (!type.CanEncode || !type.FitsShape((UInt128)parameter.Columns, (UInt128)parameter.Rows))
+            throw new TernException(ErrorKind.Request, $"{parameter.Name} of {parameter.Rows} x {parameter.Columns} cannot be written as {type.Name}{(type.CanEncode ? $": {parameter.Columns} columns are no whole blocks of {type.BlockSize}" : "")}; choose another type");
+        return new TensorSource(name, type, [parameter.Columns, parameter.Rows], stream =>
+        {
+            var values = new float[parameter.Count];
+            if (parameter.Kind == ParameterKind.Embedding)
+                weights.Part(parameter.Offset, values.Length).CopyTo(values);
+            else
+                Effective(parameter, weights, quantizer, values);
+            if (permutes && IsRotated(parameter))
+                values = Permute(values, parameter, shape.HeadDim);
+            var bytes = new byte[checked((int)(ulong)type.ByteCount((UInt128)parameter.Columns, (UInt128)parameter.Rows))];
+            type.Encode(values, parameter.Columns, bytes);
+            stream.Write(bytes);
+        });
+    }
+
+    /// <summary>The weights that the forward pass computes with.</summary>
+    private static void Effective(Parameter parameter, NativeBuffer<float> weights, Quantizer quantizer, float[] values)
+    {
+        float* masters = weights.Pointer + parameter.Offset;
+        (double magnitude, double mean) = WeightQuantization.PanelSums(masters, parameter.Rows, parameter.Columns);
+        float scale = WeightQuantization.Scale(magnitude / parameter.Count);
+        fixed (float* first = values)
+        {
+            for (int row = 0; row < parameter.Rows; row++)
+            {
+                float* source = masters + ((long)row * parameter.Columns), result = first + ((long)row * parameter.Columns);
+                switch (quantizer.Precision)
+                {
+                    case LinearPrecision.Ternary:
+                        WeightQuantization.TernaryCodes(source, parameter.Columns, scale, result);
+                        break;
+                    case LinearPrecision.Binary:
+                        WeightQuantization.BinaryCodes(source, parameter.Columns, (float)(mean / parameter.Count), result);
+                        break;
+                    case LinearPrecision.Integer:
+                        WeightQuantization.Round(source, parameter.Columns, quantizer.Bits, quantizer.Group, result);
+                        continue;
+                    default:
+                        new ReadOnlySpan<float>(source, parameter.Columns).CopyTo(new Span<float>(result, parameter.Columns));
+                        continue;
+                }
+
+                for (int i = 0; i < parameter.Columns; i++)
+                    result[i] *= scale;
+            }
+        }
+    }
+
+    private static bool IsRotated(Parameter parameter) =>
+        parameter.Name.EndsWith(".attn_q", StringComparison.Ordinal) || parameter.Name.EndsWith(".attn_k", StringComparison.Ordinal);
+
+    /// <summary>Where the row with halves order <paramref name="row"/> stands in the order of adjacent pairs.</summary>
+    private static int PermutedRow(int row, int headDim)
+    {
+        (int head, int within) = Math.DivRem(row, headDim);
+        (int half, int pair) = Math.DivRem(within, headDim / 2);
+        return (head * headDim) + (2 * pair) + half;
+    }
+
+    private static float[] Permute(float[] values, Parameter parameter, int headDim)
+    {
+        var permuted = new float[values.Length];
+        for (int row = 0; row < parameter.Rows; row++)
+            values.AsSpan(row * parameter.Columns, parameter.Columns).CopyTo(permuted.AsSpan(PermutedRow(row, headDim) * parameter.Columns));
+        return permuted;
+    }
+}

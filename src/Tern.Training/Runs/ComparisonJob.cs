@@ -1,0 +1,101 @@
+using Tern.Machine;
+using Tern.Training.Data;
+using Tern.Training.Reports;
+
+namespace Tern.Training.Runs;
+
+/// <summary>One way to come to a model of few bits, and what it gave.</summary>
+/// <param name="Name">In words.</param>
+/// <param name="Score">All of the held-out text.</param>
+/// <param name="Bytes">The model: linear layers at their bits, the rest as f16.</param>
+internal sealed record ComparisonRow(string Name, HeldOutScore Score, long Bytes);
+
+/// <summary>
+/// Trains the same model on the same sequences in full precision, ternary, binary, and ternary with the full one as its teacher, and quantizes the
+/// full one afterwards to 8, 4 and 1.58 bits: what does it cost to have few bits, and what does it help to know of them while learning?
+/// </summary>
+internal static class ComparisonJob
+{
+    private static readonly (string Folder, string Name, LinearPrecision Precision, bool Taught)[] s_variants =
+    [
+        ("full", "full precision", LinearPrecision.Full, false),
+        ("ternary", "ternary, trained so", LinearPrecision.Ternary, false),
+        ("binary", "binary, trained so", LinearPrecision.Binary, false),
+        ("ternary-taught", "ternary, taught by full precision", LinearPrecision.Ternary, true),
+    ];
+
+    private static readonly (string Name, Quantizer Quantizer)[] s_afterwards =
+    [
+        ("int8 afterwards", new Quantizer { Precision = LinearPrecision.Integer, Bits = 8 }),
+        ("int4 afterwards", new Quantizer { Precision = LinearPrecision.Integer, Bits = 4 }),
+        ("ternary afterwards", new Quantizer { Precision = LinearPrecision.Ternary }),
+    ];
+
+    /// <summary>Trains and compares; the table lies in the run folder as <c>report.md</c> and <c>loss.svg</c>.</summary>
+    /// <returns>The rows, or null when it was interrupted; the same call goes on then.</returns>
+    /// <inheritdoc cref="TrainingJob.Run"/>
+    public static IReadOnlyList<ComparisonRow>? Run(RunConfiguration given, Func<RunField, string> source, bool resume, IRunObserver observer, CancellationToken stop)
+    {
+        RunSettings asked = given.Settings(source);
+        using RunFolder shared = TrainingJob.OpenFolder(asked, resume);
+        if (shared.LastCheckpoint() is not null)
+            throw new TernException(ErrorKind.Request, $"{shared.Path}: the folder holds a single run; a comparison needs a folder of its own");
+        RunConfiguration configuration = TrainingJob.Continue(shared, given);
+        RunSettings settings = configuration.Settings(source);
+        TrainingJob.Prepare(shared, configuration, settings, observer, stop);
+        using var pool = new WorkerPool(settings.Threads > 0 ? settings.Threads : Cpu.ComputeThreads);
+
+        var rows = new List<ComparisonRow>();
+        var curves = new List<(string Name, IReadOnlyList<StepRecord> Records)>();
+        using RunFolder fullFolder = Folder(shared, s_variants[0].Folder);
+        using TrainingRun full = Open(fullFolder, settings, s_variants[0].Precision, pool, null, observer);
+        foreach ((string folderName, string name, LinearPrecision precision, bool taught) in s_variants)
+        {
+            observer.Note(name);
+            bool isFull = precision == LinearPrecision.Full;
+            using RunFolder? folder = isFull ? null : Folder(shared, folderName);
+            using TrainingRun? other = folder is null ? null : Open(folder, settings with { Steps = full.Trainer.Recipe.Steps, Hours = 0 }, precision, pool, taught ? full.Trainer : null, observer);
+            TrainingRun run = other ?? full;
+            RunResult result = run.Run(stop);
+            if (!result.Finished)
+                return null;
+            rows.Add(Row(name, result.HeldOut, run.Trainer.Shape, run.Trainer.Recipe.Linear));
+            curves.Add((name, run.Records));
+            if (!isFull)
+                continue;
+            foreach ((string afterwards, Quantizer quantizer) in s_afterwards)
+                rows.Add(Row(afterwards, full.MeasureAs(quantizer), full.Trainer.Shape, quantizer));
+        }
+
+        ComparisonReport.Write(shared, settings, full.Trainer.Recipe, full.Trainer.Shape, rows, curves);
+        return rows;
+    }
+
+    private static RunFolder Folder(RunFolder shared, string name) => RunFolder.Open(Path.Combine(shared.Path, name), shared.Path);
+
+    private static TrainingRun Open(RunFolder folder, RunSettings settings, LinearPrecision precision, WorkerPool pool, Trainer? teacher, IRunObserver observer)
+    {
+        RunSettings own = settings with { Recipe = settings.Recipe with { Linear = new Quantizer { Precision = precision } }, Export = settings.Export == "none" ? "none" : null };
+        return TrainingRun.Open(folder, own, pool, teacher, observer);
+    }
+
+    private static ComparisonRow Row(string name, HeldOutScore? score, ModelShape shape, Quantizer quantizer) => new(
+        name,
+        score ?? throw new TernException(ErrorKind.Request, "a comparison needs held-out text; take --held-out-share above 0, or name files with --held-out"),
+        Bytes(shape, quantizer));
+
+    /// <summary>Size of a model: ternary weights in the two bits that I2_S gives them, integers with a half-precision scale per row.</summary>
+    private static long Bytes(ModelShape shape, Quantizer quantizer)
+    {
+        const int bitsOfTernary = 2, bitsOfHalf = 16;
+        int bits = quantizer.Precision switch
+        {
+            LinearPrecision.Full => bitsOfHalf,
+            LinearPrecision.Ternary => bitsOfTernary,
+            LinearPrecision.Binary => 1,
+            _ => quantizer.Bits,
+        };
+        long rows = quantizer.Precision == LinearPrecision.Integer ? (long)shape.Layers * (2 * shape.Heads * shape.HeadDim + 2L * shape.KvHeads * shape.HeadDim + 2L * shape.FeedForward + shape.Hidden) : 0;
+        return (shape.LinearWeights * bits / 8) + ((shape.Parameters - shape.LinearWeights) * 2) + (rows * 2);
+    }
+}

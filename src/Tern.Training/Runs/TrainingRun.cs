@@ -1,0 +1,240 @@
+using System.Diagnostics;
+using System.Globalization;
+using Tern.Machine;
+using Tern.Training.Checkpoints;
+using Tern.Training.Data;
+using Tern.Training.Reports;
+
+namespace Tern.Training.Runs;
+
+/// <summary>What a finished or interrupted run leaves.</summary>
+/// <param name="StepsDone">Optimizer steps.</param>
+/// <param name="Finished">False when it was interrupted.</param>
+/// <param name="HeldOut">All of the held-out text, measured at the end; null when there is none, or the run was interrupted.</param>
+/// <param name="Checkpoint">The last checkpoint.</param>
+/// <param name="Model">The exported model, or null.</param>
+internal sealed record RunResult(int StepsDone, bool Finished, HeldOutScore? HeldOut, string Checkpoint, string? Model);
+
+/// <summary>
+/// A training run: steps, checkpoints, measurements, log, report, export. A run that is interrupted, by a signal or by the power, goes on from its
+/// last checkpoint and ends with the very same weights as one that was not.
+/// </summary>
+internal sealed class TrainingRun : IDisposable
+{
+    private readonly RunFolder _folder;
+    private readonly RunSettings _settings;
+    private readonly RunData _data;
+    private readonly WorkerPool _pool;
+    private readonly IRunObserver _observer;
+    private readonly Trainer _trainer;
+    private readonly long _memoryBytes;
+    private readonly int _microSequences;
+
+    private TrainingRun(RunFolder folder, RunSettings settings, RunData data, WorkerPool pool, Trainer trainer, long memoryBytes, IRunObserver observer)
+    {
+        (_folder, _settings, _data, _pool, _trainer, _memoryBytes, _observer) = (folder, settings, data, pool, trainer, memoryBytes, observer);
+        _microSequences = RunPlan.MicroSequences(settings);
+    }
+
+    /// <summary>The trainer, for comparisons that go on with its weights.</summary>
+    public Trainer Trainer => _trainer;
+
+    /// <summary>The log, once the run has run.</summary>
+    public IReadOnlyList<StepRecord> Records { get; private set; } = [];
+
+    private TrainingRecipe Recipe => _trainer.Recipe;
+
+    private bool KeepsAverage => Recipe.AverageDecay > 0;
+
+    /// <summary>Opens a run: from its last checkpoint where there is one, else from the beginning.</summary>
+    /// <param name="folder">Its folder, whose corpus is prepared.</param>
+    /// <param name="settings">What to do.</param>
+    /// <param name="pool">Workers.</param>
+    /// <param name="teacher">For distillation; null without.</param>
+    /// <param name="observer">Is told what happens.</param>
+    /// <exception cref="TernException">Data, shape or recipe are wrong, memory or disk are short, or the checkpoint is damaged.</exception>
+    public static TrainingRun Open(RunFolder folder, RunSettings settings, WorkerPool pool, Trainer? teacher, IRunObserver observer)
+    {
+        RunData? data = null;
+        Trainer? trainer = null;
+        try
+        {
+            string? checkpoint = folder.LastCheckpoint();
+            long memory;
+            if (checkpoint is not null)
+            {
+                CheckpointHeader header = Trainer.Describe(checkpoint);
+                settings = settings with { Context = header.Shape.Context };
+                data = RunData.Open(folder, settings);
+                memory = RunPlan.CheckMemory(header.Shape, header.Recipe, settings, pool.Threads);
+                trainer = Trainer.Load(checkpoint, pool, teacher, out byte[] position);
+                data.Restore(position, checkpoint);
+            }
+            else
+            {
+                data = RunData.Open(folder, settings);
+                (trainer, memory) = Begin(settings, data, pool, teacher, observer);
+            }
+
+            long checkpointBytes = trainer.Parameters * (trainer.Recipe.AverageDecay > 0 ? 16 : 12);
+            folder.CheckSpace(checkpointBytes * (settings.Keep + 1) + trainer.Parameters * 2);
+            return new TrainingRun(folder, settings, data, pool, trainer, memory, observer);
+        }
+        catch
+        {
+            trainer?.Dispose();
+            data?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Trains until the last step or until <paramref name="stop"/> is set, which saves a checkpoint first.</summary>
+    /// <exception cref="TernException">The loss is no number any more, or a file cannot be written.</exception>
+    public RunResult Run(CancellationToken stop)
+    {
+        using RunLog log = RunLog.Open(_folder.Log, _trainer.StepsDone);
+        Records = log.Records;
+        _observer.Started(Summary());
+        if (_trainer.StepsDone == 0)
+            Save();
+
+        int steps = Recipe.Steps;
+        int checkpointEvery = RunPlan.CheckpointEvery(_settings, steps), evaluateEvery = RunPlan.EvaluateEvery(_settings, steps);
+        var batch = new TokenBatch(_settings.Batch, _trainer.Shape.Context, _microSequences);
+        int saved = _trainer.StepsDone;
+        double secondsPerStep = 0;
+        while (_trainer.StepsDone < steps && !stop.IsCancellationRequested)
+        {
+            long start = Stopwatch.GetTimestamp();
+            RunPlan.Fill(batch, _data.Train);
+            StepReport report = _trainer.Step(batch);
+            double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            if (report.NonFinite is { } place)
+                throw NotFinite(report, place);
+
+            secondsPerStep = secondsPerStep == 0 ? seconds : 0.95 * secondsPerStep + 0.05 * seconds;
+            bool last = report.Step == steps;
+            StepRecord record = Record(report, seconds, measure: last || report.Step % evaluateEvery == 0);
+            log.Add(record);
+            _observer.Stepped(record, secondsPerStep * (steps - report.Step));
+            if (last || report.Step % checkpointEvery == 0)
+            {
+                Save();
+                saved = report.Step;
+                WriteReport(log, null);
+            }
+        }
+
+        bool finished = _trainer.StepsDone == steps;
+        if (saved != _trainer.StepsDone)
+            Save();
+        HeldOutScore? heldOut = finished ? Measure(int.MaxValue) : null;
+        string? model = finished ? Export() : null;
+        WriteReport(log, heldOut);
+        return new RunResult(_trainer.StepsDone, finished, heldOut, _folder.CheckpointOf(_trainer.StepsDone), model);
+    }
+
+    /// <summary>Measures all held-out text with the present weights quantized in another way; null when there is none.</summary>
+    public HeldOutScore? MeasureAs(Quantizer linear) => Measure(batch => _trainer.Loss(batch, linear, KeepsAverage), int.MaxValue);
+
+    public void Dispose()
+    {
+        _trainer.Dispose();
+        _data.Dispose();
+    }
+
+    private static (Trainer Trainer, long MemoryBytes) Begin(RunSettings settings, RunData data, WorkerPool pool, Trainer? teacher, IRunObserver observer)
+    {
+        bool distils = teacher is not null;
+        ModelShape shape = settings.ShapeFor(data.Tokenizer.Count);
+        if (settings.From is null)
+        {
+            TrainingRecipe recipe = settings.RecipeFor(RunPlan.StepsDefault, distils);
+            shape.Validate("the model");
+            recipe.Validate("the run");
+            RunPlan.CheckMemory(shape, recipe, settings, pool.Threads);
+        }
+
+        int steps = RunPlan.Steps(settings, distils, Create, data.Train, observer.Note);
+        Trainer trainer = Create(settings.RecipeFor(steps, distils));
+        try
+        {
+            if (trainer.Shape.Vocabulary < data.Tokenizer.Count)
+                throw new TernException(ErrorKind.Request, $"{settings.From}: the model has {trainer.Shape.Vocabulary} tokens and the tokenizer {data.Tokenizer.Count}; take the model's own tokenizer");
+            return (trainer, RunPlan.MemoryNeeded(trainer.Shape, trainer.Recipe, settings, pool.Threads));
+        }
+        catch
+        {
+            trainer.Dispose();
+            throw;
+        }
+
+        Trainer Create(TrainingRecipe recipe) => settings.From is { } from
+            ? Trainer.From(from, settings.Context, recipe, settings.Seed, pool, teacher)
+            : new Trainer(shape, recipe, settings.Seed, pool, teacher);
+    }
+
+    /// <summary>Measures held-out text; null when there is none.</summary>
+    private HeldOutScore? Measure(int sequencesMax) =>
+        Measure(batch => KeepsAverage ? _trainer.Loss(batch, Recipe.Linear, average: true) : _trainer.Loss(batch), sequencesMax);
+
+    private HeldOutScore? Measure(Func<TokenBatch, LossSum> loss, int sequencesMax) =>
+        _data.HeldOut.Sequences == 0 ? null : _data.HeldOut.Score(loss, sequencesMax, _microSequences);
+
+    private RunSummary Summary() => new(
+        _trainer.Shape, Recipe, _trainer.Parameters, _data.Train.Tokens, _data.Split.Train.Length, _data.Split.HeldOut.Length, _data.HeldOutBytes,
+        _settings.Batch * _trainer.Shape.Context, _trainer.StepsDone, _memoryBytes);
+
+    private StepRecord Record(StepReport report, double seconds, bool measure)
+    {
+        long tokensPerStep = (long)_settings.Batch * _trainer.Shape.Context;
+        var record = new StepRecord(
+            report.Step, report.Loss, report.LearningRate, report.GradientNorm, report.Step * tokensPerStep, report.Tokens / seconds, _data.Train.Epochs);
+        if (!measure)
+            return record;
+        return record with
+        {
+            HeldOut = Measure(_settings.EvaluateSequences),
+            Shares = Recipe.Linear.Precision == LinearPrecision.Ternary ? MeanShares(_trainer.Shares()) : null,
+            Sample = _settings.SampleTokens > 0 ? TextSample.Write(_trainer, _data.Tokenizer, _settings.Prompt, _settings.SampleTokens) : null,
+        };
+    }
+
+    private static CodeShares MeanShares(IReadOnlyList<CodeShares> layers) =>
+        new("all", layers.Average(layer => layer.Minus), layers.Average(layer => layer.Zero), layers.Average(layer => layer.Plus));
+
+    private void Save()
+    {
+        string path = _folder.CheckpointOf(_trainer.StepsDone);
+        _trainer.Save(path, _data.Save());
+        _folder.Prune(_settings.Keep);
+        _observer.Saved(path);
+    }
+
+    private string? Export()
+    {
+        if (_settings.Export == "none")
+            return null;
+        string linears = _settings.Export ?? (Recipe.Linear.Precision == LinearPrecision.Ternary && _trainer.Shape.Hidden % 128 == 0 ? "i2_s" : "f16");
+        _trainer.Export(_folder.Model, _data.Metadata, new ExportOptions
+        {
+            Linears = RunFields.TypeOf(linears),
+            Embeddings = RunFields.TypeOf(_settings.ExportEmbeddings),
+            Name = _settings.Name,
+            Average = KeepsAverage,
+        });
+        return _folder.Model;
+    }
+
+    private void WriteReport(RunLog log, HeldOutScore? final)
+    {
+        LossCurve.Write(_folder.Curve, log.Records, Recipe);
+        RunReport.Write(_folder.Report, Summary(), _settings, _data.HeldOutNames, log.Records, final);
+    }
+
+    private TernException NotFinite(StepReport report, string place) => new(
+        ErrorKind.Engine,
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"step {report.Step}: the loss is no number any more; the first place that is not finite is {place}; the last good checkpoint is {_folder.LastCheckpoint()}; go on from it with a smaller --learning-rate in a new folder"));
+}

@@ -1,0 +1,69 @@
+using Tern.Files;
+
+namespace Tern.Conversion.HuggingFace;
+
+/// <summary>
+/// Writes a folder so that its name never stands for half of it:
+/// <code>
+/// write NAME.tern-partial/…, each file flushed → rename to NAME → flush the folder above
+/// </code>
+/// A folder that is replaced steps aside to NAME.tern-replaced first, because no system renames over a folder that is not empty; a process that dies
+/// between the two renames leaves no NAME, and never a wrong one.
+/// </summary>
+internal static class AtomicFolder
+{
+    private const string PartialSuffix = ".tern-partial", ReplacedSuffix = ".tern-replaced";
+
+    /// <summary>Writes a folder.</summary>
+    /// <param name="folder">The final name; a folder that is there is replaced.</param>
+    /// <param name="write">Writes the files into the folder that it is given.</param>
+    /// <exception cref="TernException">The disk is full, or the folder above missing or not writable; no trace of the new folder is left.</exception>
+    public static void Write(string folder, Action<string> write)
+    {
+        folder = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        string partial = folder + PartialSuffix;
+        try
+        {
+            if (Directory.Exists(partial))
+                Directory.Delete(partial, recursive: true);
+            Directory.CreateDirectory(partial);
+            write(partial);
+            Publish(partial, folder);
+        }
+        catch (Exception e)
+        {
+            Remove(partial);
+            if (e is IOException or UnauthorizedAccessException)
+                throw FileError.Whole(ErrorKind.File, folder, "folder", $"cannot be written: {e.Message}", "check the folder above, its permissions and the free space", e);
+            throw;
+        }
+    }
+
+    private static void Publish(string partial, string folder)
+    {
+        string replaced = folder + ReplacedSuffix;
+        AtomicFile.FlushFolder(partial);
+        if (Directory.Exists(folder))
+        {
+            Remove(replaced);
+            Directory.Move(folder, replaced);
+        }
+
+        Directory.Move(partial, folder);
+        AtomicFile.FlushFolder(Path.GetDirectoryName(folder)!);
+        Remove(replaced);
+    }
+
+    private static void Remove(string folder)
+    {
+        try
+        {
+            if (Directory.Exists(folder))
+                Directory.Delete(folder, recursive: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // What remains has no name that anybody opens, and the next writer takes it over.
+        }
+    }
+}

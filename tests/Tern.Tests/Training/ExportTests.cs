@@ -1,0 +1,117 @@
+using Tern.Kernels;
+using Tern.Machine;
+using Tern.Measure;
+using Tern.Models;
+using Tern.Numerics;
+using Tern.Tests.Files;
+using Tern.Training;
+
+namespace Tern.Tests.Training;
+
+/// <summary>
+/// A model that was trained, written and loaded gives the trainer's own logits. BitLinear sums are the same integers on both sides and
+/// dequantized by the same operations; what is left is the order of float sums in attention and head.
+/// </summary>
+public sealed class ExportTests
+{
+    [Theory]
+    [InlineData(true, false, nameof(LinearPrecision.Ternary), "I2_S", "bitnet-b1.58")]
+    [InlineData(true, true, nameof(LinearPrecision.Ternary), "I2_S", "bitnet")]
+    [InlineData(false, true, nameof(LinearPrecision.Ternary), "I2_S", "llama")]
+    [InlineData(true, false, nameof(LinearPrecision.Binary), "I2_S", "bitnet-b1.58")]
+    [InlineData(false, true, nameof(LinearPrecision.Full), "F32", "llama")]
+    public void The_engine_gives_the_trainer_s_logits(bool subNorms, bool silu, string precision, string type, string architecture)
+    {
+        using var folder = new TempFolder();
+        using WorkerPool pool = TinyModels.Pool(2);
+        ModelShape shape = Shape(subNorms, silu);
+        using var trainer = new Trainer(shape, TinyModels.Recipe(Enum.Parse<LinearPrecision>(precision)), 7, pool, null);
+        TinyModels.Train(trainer, 20, firstSeed: 0);
+        string path = folder.File("trained.gguf");
+        trainer.Export(path, TinyModels.Tokenizer(), new ExportOptions { Linears = TypeOf(type), Embeddings = TensorType.F32 });
+
+        int[] prompt = [.. Enumerable.Range(0, 50).Select(i => i * 37 % 256)];
+        float[] expected = new float[shape.Vocabulary];
+        trainer.LastLogits(prompt, expected);
+        float[] actual = Engine(path, prompt, architecture);
+        double worst = expected.Zip(actual, (e, a) => Math.Abs(e - a)).Max();
+        Assert.True(worst <= 1e-4, $"the worst logit differs by {worst:g3}");
+        Assert.True(expected.Max() - expected.Min() > 1, "logits of a trained model are not all alike");
+    }
+
+    [Theory]
+    [InlineData("TQ1_0")]
+    [InlineData("TQ2_0")]
+    public void Block_types_differ_by_the_rounding_of_their_scales_only(string type)
+    {
+        using var folder = new TempFolder();
+        using WorkerPool pool = TinyModels.Pool(2);
+        ModelShape shape = Shape(subNorms: true, silu: false);
+        using var trainer = new Trainer(shape, TinyModels.Recipe(LinearPrecision.Ternary), 7, pool, null);
+        TinyModels.Train(trainer, 3, firstSeed: 0);
+        string path = folder.File("trained.gguf");
+        trainer.Export(path, TinyModels.Tokenizer(), new ExportOptions { Linears = TypeOf(type), Embeddings = TensorType.F16 });
+        int[] prompt = [.. Enumerable.Range(0, 50).Select(i => i * 37 % 256)];
+        float[] expected = new float[shape.Vocabulary];
+        trainer.LastLogits(prompt, expected);
+        float[] actual = Engine(path, prompt, "bitnet-b1.58");
+        double error = expected.Zip(actual, (e, a) => (double)(e - a) * (e - a)).Sum(), size = expected.Sum(e => (double)e * e);
+        // A scale of half precision moves some activations over a rounding edge; the engine's own models of block types have this tolerance.
+        Assert.True(Math.Sqrt(error / size) <= 0.06, $"normalised error {Math.Sqrt(error / size):g3}");
+    }
+
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void A_full_precision_model_comes_back_as_it_was(bool subNorms, bool silu)
+    {
+        using var folder = new TempFolder();
+        using WorkerPool pool = TinyModels.Pool(2);
+        TrainingRecipe recipe = TinyModels.Recipe(LinearPrecision.Full);
+        using var trainer = new Trainer(Shape(subNorms, silu), recipe, 7, pool, null);
+        float[] expected = TinyModels.Train(trainer, 2, firstSeed: 0);
+        string path = folder.File("full.gguf");
+        trainer.Export(path, TinyModels.Tokenizer(), new ExportOptions { Linears = TensorType.F32, Embeddings = TensorType.F32 });
+        using var back = Trainer.From(path, trainer.Shape.Context, recipe, 1, pool, null);
+        Assert.Equal(trainer.Shape, back.Shape);
+        Assert.Equal(expected, back.EditWeights().Span.ToArray());
+    }
+
+    [Fact]
+    public void What_cannot_be_written_is_refused_with_a_reason()
+    {
+        using var folder = new TempFolder();
+        using WorkerPool pool = TinyModels.Pool(1);
+        string path = folder.File("never.gguf");
+        using var full = new Trainer(TinyModels.BitNet with { Vocabulary = 288 }, TinyModels.Recipe(LinearPrecision.Full), 7, pool, null);
+        Refused(full, new ExportOptions { Linears = TensorType.I2S }, "Full");
+        Refused(full, new ExportOptions { Linears = TensorType.Q6_K }, "256");
+        using var few = new Trainer(TinyModels.BitNet, TinyModels.Recipe(LinearPrecision.Ternary), 7, pool, null);
+        Refused(few, new ExportOptions(), "256 tokens");
+        using var odd = new Trainer(TinyModels.BitNet with { SubNorms = false, Vocabulary = 288 }, TinyModels.Recipe(LinearPrecision.Ternary), 7, pool, null);
+        Refused(odd, new ExportOptions(), "subNorms");
+
+        void Refused(Trainer trainer, ExportOptions options, string reason)
+        {
+            TernException error = Assert.Throws<TernException>(() => trainer.Export(path, TinyModels.Tokenizer(), options));
+            Assert.Contains(reason, error.Message, StringComparison.Ordinal);
+            Assert.False(File.Exists(path));
+        }
+    }
+
+    private static ModelShape Shape(bool subNorms, bool silu) => new()
+    {
+        Layers = 2, Hidden = 256, Heads = 4, KvHeads = 2, HeadDim = 64, FeedForward = 256, Vocabulary = TinyModels.Vocabulary, Context = 64,
+        SubNorms = subNorms, Activation = silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu, TiedHead = !silu,
+    };
+
+    private static TensorType TypeOf(string name) => TensorType.All.First(t => t.Name == name);
+
+    private static float[] Engine(string path, int[] prompt, string architecture)
+    {
+        using Model model = Model.Load(path, new ModelOptions { Threads = 2 });
+        Assert.Equal(architecture, model.Spec.Architecture);
+        using var probe = new LogitProbe(model, 64, 0, KvType.F32);
+        return probe.Run(prompt, 1, CancellationToken.None).Logits;
+    }
+}
