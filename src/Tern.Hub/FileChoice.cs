@@ -48,7 +48,9 @@ internal sealed partial record FileChoice(IReadOnlyList<RepositoryFile> Files, s
             return Of(runs[0], runs.Count == 1 && candidates.Count == 1 ? "the only GGUF file" : $"of {Count(candidates.Count, "GGUF file")} the one whose type comes first of those that Tern runs");
 
         List<RepositoryFile> checkpoint = [.. repository.Files.Where(f => CheckpointFile().IsMatch(f.Path))];
-        if (checkpoint.Any(f => f.Path.EndsWith(".safetensors", StringComparison.Ordinal)) && checkpoint.Any(f => f.Path == "config.json"))
+        if (checkpoint.Any(f => ModelWeights().IsMatch(f.Path)))
+            checkpoint.RemoveAll(f => IsWeights(f) && !ModelWeights().IsMatch(f.Path)); // the same weights again, or those of an adapter
+        if (checkpoint.Any(IsWeights) && checkpoint.Any(f => f.Path == "config.json"))
             return new FileChoice(checkpoint, null, Checkpoint, asDirectory ? "the checkpoint" : "there is no GGUF file that Tern runs, so the checkpoint in safetensors with all that it needs");
 
         string refused = string.Join("; ", candidates.Where(c => c.Refusal is not null).Take(5).Select(c => $"{c.Name}: {c.Refusal}"));
@@ -130,6 +132,8 @@ internal sealed partial record FileChoice(IReadOnlyList<RepositoryFile> Files, s
         Path.GetFileNameWithoutExtension(SplitTail().Replace(name, ".gguf")).EndsWith("-" + wanted, StringComparison.OrdinalIgnoreCase)
         || Path.GetFileNameWithoutExtension(SplitTail().Replace(name, ".gguf")).EndsWith("." + wanted, StringComparison.OrdinalIgnoreCase);
 
+    private static bool IsWeights(RepositoryFile file) => file.Path.EndsWith(".safetensors", StringComparison.Ordinal);
+
     private static string Count(int count, string what) => string.Create(CultureInfo.InvariantCulture, $"{count} {what}{(count == 1 ? "" : "s")}");
 
     [GeneratedRegex(@"-(?<number>[0-9]{5})-of-(?<count>[0-9]{5})\.gguf$", RegexOptions.IgnoreCase | RegexOptions.NonBacktracking)]
@@ -140,6 +144,10 @@ internal sealed partial record FileChoice(IReadOnlyList<RepositoryFile> Files, s
         RegexOptions.IgnoreCase)]
     private static partial Regex TypeWord();
 
-    [GeneratedRegex(@"^(config\.json|generation_config\.json|tokenizer[^/]*\.json|tokenizer\.model|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt|chat_template\.[^/]+|[^/]+\.safetensors|[^/]+\.safetensors\.index\.json|LICENSE[^/]*)$", RegexOptions.NonBacktracking)]
+    [GeneratedRegex(@"^(config\.json|generation_config\.json|tokenizer[^/]*\.json|tokenizer\.model|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt|chat_template\.[^/]+|additional_chat_templates/[^/]+\.jinja|modules\.json|1_Pooling/config\.json|[^/]+\.safetensors|[^/]+\.safetensors\.index\.json|LICENSE[^/]*)$", RegexOptions.NonBacktracking)]
     private static partial Regex CheckpointFile();
+
+    /// <summary>The names by which a checkpoint's weights are opened.</summary>
+    [GeneratedRegex(@"^model(-[0-9]{5}-of-[0-9]{5})?\.safetensors$", RegexOptions.NonBacktracking)]
+    private static partial Regex ModelWeights();
 }

@@ -24,10 +24,12 @@ internal sealed class HubClient : IDisposable
     private readonly HubSettings _settings;
     private readonly HttpClient _http;
 
-    public HubClient(HubSettings settings)
+    /// <param name="settings">The hub.</param>
+    /// <param name="say">Is told one line at a time what goes wrong for a while.</param>
+    public HubClient(HubSettings settings, Action<string> say)
     {
         _settings = settings;
-        Backoff = new Backoff(settings);
+        Backoff = new Backoff(settings, say);
         _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = settings.StallTimeout })
         {
             Timeout = Timeout.InfiniteTimeSpan, // a slow download is a good one; what stands still is noticed read by read

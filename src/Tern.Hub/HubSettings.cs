@@ -46,13 +46,25 @@ internal sealed record HubSettings
     public static HubSettings FromEnvironment() => new()
     {
         Hub = Address(HubEnvironment.Hub) ?? Address(HubEnvironment.HuggingFaceEndpoint) ?? new Uri(DefaultHub),
-        Token = HubEnvironment.Read(HubEnvironment.Token) ?? HubEnvironment.Read(HubEnvironment.HuggingFaceToken),
+        Token = TokenOf(HubEnvironment.Token) ?? TokenOf(HubEnvironment.HuggingFaceToken),
         Offline = HubEnvironment.IsYes(HubEnvironment.Offline) || HubEnvironment.IsYes(HubEnvironment.HuggingFaceOffline),
         Store = StoreFolder(),
         OllamaStore = HubEnvironment.Read(HubEnvironment.OllamaModels) is { } ollama
             ? Path.GetFullPath(ollama)
             : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".ollama", "models"),
     };
+
+    /// <summary>A token without the line end that reading it from a file leaves; null where there is none.</summary>
+    private static string? TokenOf(string variable)
+    {
+        if (HubEnvironment.Read(variable)?.Trim() is not { Length: > 0 } token)
+            return null;
+
+        // The token itself is never shown.
+        return token.All(c => c is > ' ' and < '\u007f')
+            ? token
+            : throw new TernException(ErrorKind.Request, $"{variable} holds a space or a character that no access token has; set it to the token alone");
+    }
 
     private static Uri? Address(string variable)
     {

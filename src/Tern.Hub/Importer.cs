@@ -92,8 +92,12 @@ internal sealed class Importer(HubSettings settings, ModelStore store, TransferP
             SafePath.Check(file.Name, source);
         var folder = new Repository(source, "", null, [.. files.Select(f => new RepositoryFile(f.Name, null, null, null))]);
         FileChoice choice = FileChoice.From(folder, wanted: null, asDirectory: false, allFiles: false);
-        return ([.. choice.Files.Select(f => files.First(g => g.Name == f.Path))], choice.Main, ModelName.FromFile(source));
+        return ([.. choice.Files.Select(f => new ImportFile(InFolder(source, f.Path), f.Path))], choice.Main, ModelName.FromFile(source));
     }
+
+    /// <summary>A file of a folder that may have come from a stranger, whose links are followed only inside.</summary>
+    private static string InFolder(string folder, string name) =>
+        FolderFiles.Find(folder, ModelStore.LocalName(name)) ?? throw FileError.Whole(ErrorKind.File, Path.Combine(folder, name), "file", "is a link to nothing", "put the file itself in the folder");
 
     /// <summary>All parts of a split file, beginning with the first; otherwise the file.</summary>
     private static List<string> Parts(string path)
@@ -163,13 +167,17 @@ internal sealed class Importer(HubSettings settings, ModelStore store, TransferP
         {
             string sha256;
             long length;
-            using (FileStream from = Open(file.Path))
+
+            // What has no length is an empty file, or a pipe or device that would never end.
+            long left = StoreFiles.Length(file.Path);
+            using (FileStream? from = left > 0 ? Open(file.Path) : null)
             using (var to = new FileStream(partial, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0))
             {
                 using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
                 byte[] block = new byte[BlockBytes];
-                for (int count = from.Read(block); count > 0; count = from.Read(block))
+                while (left > 0 && from!.Read(block, 0, (int)Math.Min(left, block.Length)) is > 0 and int count)
                 {
+                    left -= count;
                     cancellation.ThrowIfCancellationRequested();
                     hash.AppendData(block, 0, count);
                     to.Write(block, 0, count);

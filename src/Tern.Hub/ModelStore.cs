@@ -32,7 +32,7 @@ internal sealed class ModelStore(StoreLayout layout)
         {
             return Manifest.Read(layout.Manifest(name));
         }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException or PathTooLongException)
         {
             return null;
         }

@@ -50,7 +50,7 @@ internal sealed class Puller(HubSettings settings, ModelStore store, TransferPro
         if (settings.Offline)
             throw new TernException(ErrorKind.File, $"{request.Name}: is not in the store, and nothing is downloaded offline; run without --offline ({HubEnvironment.Offline}, {HubEnvironment.HuggingFaceOffline})");
 
-        using var client = new HubClient(settings);
+        using var client = new HubClient(settings, say);
         progress.Doing = "asking";
         Repository repository = await client.List(request.Name.Repository, request.Name.Revision, cancellation);
         FileChoice choice = FileChoice.From(repository, request.File, request.AsDirectory, request.AllFiles);

@@ -44,7 +44,8 @@ internal sealed record Repository(string Name, string Commit, string? Licence, I
         string path = Text(e, "rfilename") ?? throw new FormatException("a file without 'rfilename'");
         long? bytes = Size(e);
         string? sha256 = null;
-        if (e.TryGetProperty("lfs", out JsonElement lfs) && lfs.ValueKind == JsonValueKind.Object)
+        bool isLarge = e.TryGetProperty("lfs", out JsonElement lfs) && lfs.ValueKind == JsonValueKind.Object;
+        if (isLarge)
         {
             bytes = Size(lfs) ?? bytes;
             sha256 = Text(lfs, "sha256")?.ToLowerInvariant();
@@ -52,8 +53,8 @@ internal sealed record Repository(string Name, string Commit, string? Licence, I
                 throw new FormatException("'lfs.sha256' is no SHA-256");
         }
 
-        // For large files blobId names the pointer that git holds, not the contents.
-        string? git = sha256 is null ? Text(e, "blobId")?.ToLowerInvariant() : null;
+        // For large files blobId names the pointer that git holds, not the contents, also where a mirror leaves their hash out.
+        string? git = !isLarge ? Text(e, "blobId")?.ToLowerInvariant() : null;
         if (git is not null && (git.Length != 40 || !git.All(char.IsAsciiHexDigitLower)))
             throw new FormatException("'blobId' is no SHA-1");
         return new RepositoryFile(path, bytes, sha256, git);

@@ -17,7 +17,7 @@ internal static class ModelArgument
     public static Argument<string?> Create() => new("MODEL")
     {
         Arity = ArgumentArity.ZeroOrOne,
-        Description = "Path of a model file (.gguf), or the name of a model that comes with tern or is in the store; left out: " + DefaultName + ".",
+        Description = "A model file (.gguf), the folder of a Hugging Face checkpoint, a name that 'tern list' shows, or the name of a model that comes with tern; left out: " + DefaultName + ".",
     };
 
     public static Argument<string?> CreateText(string name, string description) => new(name)

@@ -20,11 +20,12 @@ internal static class DetokenizeVerb
         Argument<string?> model = ModelArgument.Create();
         Option<bool> json = OptionOf.Flag("--json", "Read a JSON array of arrays of ids, write a JSON array of strings; without it: ids with spaces or commas between them.");
         Option<bool> special = OptionOf.Flag("--special", "Show control tokens instead of leaving them out.");
-        var command = new Command("detokenize", "Turn token ids from standard input into text.") { model, json, special };
+        Option<string?> pre = OptionOf.Text("--pre", "NAME", "Pre-tokenizer to use instead of the one that the file names.");
+        var command = new Command("detokenize", "Turn token ids from standard input into text.") { model, json, special, pre };
         command.SetAction(result =>
         {
-            using ModelSource file = Model.Open(ModelArgument.Resolve(result.GetValue(model)), new ModelOptions());
-            Tokenizer tokenizer = VocabularyFile.Read(file, null);
+            using ModelSource file = Model.Open(ModelArgument.Resolve(result.GetValue(model)), new ModelOptions { PreTokenizer = result.GetValue(pre) });
+            Tokenizer tokenizer = VocabularyFile.Read(file, result.GetValue(pre));
             if (result.GetValue(json))
                 WriteJson(tokenizer, result.GetValue(special), interrupt.Token);
             else

@@ -16,6 +16,8 @@ internal static class FolderFiles
     private const int LinksMax = 40;
 
     /// <summary>The path of a file in a folder, or null when there is none of that name.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="name">A file's name, or its path from the folder on.</param>
     /// <exception cref="TernException">It is a link that leads out of the folder and its store.</exception>
     public static string? Find(string folder, string name)
     {
@@ -23,7 +25,7 @@ internal static class FolderFiles
         var file = new FileInfo(path);
         try
         {
-            if (file.LinkTarget is null)
+            if (file.LinkTarget is null && (!file.Exists || Path.GetFileName(name) == name))
                 return file.Exists ? path : null;
             string target = RealPath(path);
             string home = RealPath(folder);
@@ -35,7 +37,7 @@ internal static class FolderFiles
             throw FileError.Whole(ErrorKind.File, path, "link", $"cannot be followed: {e.Message}", "put the file itself in the folder", e);
         }
 
-        throw FileError.At(ErrorKind.Format, path, 0, "link", $"leads to {FileError.Quote(file.LinkTarget)}, out of the folder of the model", "put the file itself there; links may lead into the folder, or into the folder blobs of the store it belongs to");
+        throw FileError.At(ErrorKind.Format, path, 0, "link", $"leads to {FileError.Quote(file.LinkTarget ?? RealPath(path))}, out of the folder of the model", "put the file itself there; links may lead into the folder, or into the folder blobs of the store it belongs to");
     }
 
     private static bool IsInside(string path, string folder) =>

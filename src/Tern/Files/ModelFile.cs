@@ -17,6 +17,8 @@ internal static class ModelFile
 
             // Asked before opening: a pipe has no length, and opening one would wait for its writer.
             var info = new FileInfo(path);
+            if (info.LinkTarget is not null)
+                info = info.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? info;
             if (info.Exists && info.Length == 0)
                 throw FileError.At(ErrorKind.Format, path, 0, field, "is empty, 0 bytes", "download the file again");
 

@@ -11,8 +11,11 @@ internal static class MergeReader
 {
     private const string Key = "tokenizer.ggml.merges";
 
-    /// <summary>Whether a file has merges, which a SentencePiece tokenizer need not.</summary>
-    public static bool HasMerges(Metadata metadata) => metadata.Strings(Key) is { Count: > 0 };
+    /// <summary>
+    /// True where a SentencePiece tokenizer merges by merges and not by scores. A key of Tern's own: published files of that kind carry merges that
+    /// llama.cpp has never read, so merges alone must not change their ids.
+    /// </summary>
+    public const string DecideKey = "tern.tokenizer.merges_decide";
 
     /// <summary>Resolves the merges to ids. Those whose parts or result are no tokens can never apply and are left out with one warning.</summary>
     /// <param name="metadata">A model's keys.</param>

@@ -3,6 +3,9 @@ using Tern.Files;
 
 namespace Tern.Text;
 
+/// <summary>What holds for a kind of tokenizer where the file says nothing; ids are -1 where there is none.</summary>
+internal readonly record struct SpecialDefaults(int Bos, int Eos, int Unknown, bool AddBos, bool AddEos);
+
 /// <summary>Begin, end and unknown tokens of a model, and whether they are added around a text. Ids are -1 where there is no such token.</summary>
 internal sealed record SpecialIds(int Bos, int Eos, int Unknown, bool AddBos, bool AddEos, IReadOnlySet<int> Stops)
 {
@@ -32,18 +35,18 @@ internal sealed record SpecialIds(int Bos, int Eos, int Unknown, bool AddBos, bo
     /// <summary>Reads and checks the ids.</summary>
     /// <param name="metadata">A model's keys.</param>
     /// <param name="vocabulary">Its tokens.</param>
-    /// <param name="sentencePiece">Whether SentencePiece's own ids (unknown 0, begin 1, end 2) hold where the file says nothing.</param>
-    /// <param name="addBos">Whether the begin token is added where the file says nothing.</param>
-    public static SpecialIds Read(Metadata metadata, Vocabulary vocabulary, bool sentencePiece, bool addBos)
+    /// <param name="defaults">What holds where the file says nothing, as far as the vocabulary has such ids.</param>
+    public static SpecialIds Read(Metadata metadata, Vocabulary vocabulary, SpecialDefaults defaults)
     {
         foreach (string key in s_idKeys)
             Id(metadata, vocabulary, key, -1);
 
-        int bos = Id(metadata, vocabulary, "bos_token_id", sentencePiece && vocabulary.Count > 1 ? 1 : vocabulary.FindSpelling("<|begin_of_text|>"u8));
-        int eos = Id(metadata, vocabulary, "eos_token_id", sentencePiece && vocabulary.Count > 2 ? 2 : -1);
-        int unknown = Id(metadata, vocabulary, "unknown_token_id", sentencePiece ? 0 : -1);
-        bool addEos = Flag(metadata, "add_eos_token", eos, "eos_token_id") ?? false;
-        addBos = Flag(metadata, "add_bos_token", bos, "bos_token_id") ?? (addBos && bos >= 0);
+        int Default(int id) => id < vocabulary.Count ? id : -1;
+        int bos = Id(metadata, vocabulary, "bos_token_id", Default(defaults.Bos));
+        int eos = Id(metadata, vocabulary, "eos_token_id", Default(defaults.Eos));
+        int unknown = Id(metadata, vocabulary, "unknown_token_id", Default(defaults.Unknown));
+        bool addEos = Flag(metadata, "add_eos_token", eos, "eos_token_id") ?? (defaults.AddEos && eos >= 0);
+        bool addBos = Flag(metadata, "add_bos_token", bos, "bos_token_id") ?? (defaults.AddBos && bos >= 0);
         return new SpecialIds(bos, eos, unknown, addBos, addEos, Stop(metadata, vocabulary, eos));
     }
 

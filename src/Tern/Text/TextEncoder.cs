@@ -9,6 +9,7 @@ namespace Tern.Text;
 internal sealed class TextEncoder
 {
     private readonly MergeTable? _merges;
+    private readonly UnigramRule? _unigram;
     private readonly int[] _scoreRanks = [];
     private readonly bool _ignoreMerges;
 
@@ -26,11 +27,12 @@ internal sealed class TextEncoder
         _ignoreMerges = preTokenizer.IgnoreMerges;
     }
 
-    private TextEncoder(Vocabulary vocabulary, MergeTable? merges, int[] scoreRanks, bool addSpacePrefix, int unknown)
+    private TextEncoder(Vocabulary vocabulary, MergeTable? merges, int[] scoreRanks, UnigramRule? unigram, bool addSpacePrefix, int unknown)
         : this(vocabulary, HasInnerSpace(vocabulary) ? [] : [Scanners.SpaceWord], unknown)
     {
         _merges = merges;
         _scoreRanks = scoreRanks;
+        _unigram = unigram;
         EscapesSpaces = true;
         AddSpacePrefix = addSpacePrefix;
     }
@@ -64,16 +66,20 @@ internal sealed class TextEncoder
     }
 
     /// <summary>
-    /// A SentencePiece encoder. It merges by merges where the file has them, as files from a Hugging Face tokenizer.json do, because that is what their
-    /// scores were made from; else by scores.
+    /// A SentencePiece encoder. It merges by scores, or by merges where the file says that these decide (<see cref="MergeReader.DecideKey"/>), as
+    /// what comes from a Hugging Face tokenizer.json does, because that is what its scores were made from.
     /// </summary>
     public static TextEncoder SentencePiece(Vocabulary vocabulary, Metadata metadata, bool addSpacePrefix, int unknown, Action<string> warn)
     {
-        if (!MergeReader.HasMerges(metadata))
-            return new TextEncoder(vocabulary, null, vocabulary.ScoreRanks(metadata, warn), addSpacePrefix, unknown);
+        if (metadata.Boolean(MergeReader.DecideKey) != true)
+            return new TextEncoder(vocabulary, null, vocabulary.ScoreRanks(metadata, warn), null, addSpacePrefix, unknown);
         vocabulary.CheckScores(metadata);
-        return new TextEncoder(vocabulary, MergeReader.Read(metadata, vocabulary, bytePair: false, warn), [], addSpacePrefix, unknown);
+        return new TextEncoder(vocabulary, MergeReader.Read(metadata, vocabulary, bytePair: false, warn), [], null, addSpacePrefix, unknown);
     }
+
+    /// <summary>An encoder that looks for the most probable tokens.</summary>
+    public static TextEncoder Unigram(Vocabulary vocabulary, Metadata metadata, bool addSpacePrefix, int unknown) =>
+        new(vocabulary, null, [], vocabulary.Unigram(metadata), addSpacePrefix, unknown);
 
     /// <summary>The id of a word that needs no merging, or -1.</summary>
     public int WholeWord(ReadOnlySpan<byte> word, uint hash) => _ignoreMerges ? Vocabulary.Table.Find(word, hash) : -1;
@@ -107,9 +113,11 @@ internal sealed class TextEncoder
         return count;
     }
 
-    /// <summary>Merges symbols in place; returns how many are left.</summary>
+    /// <summary>Joins symbols to tokens in place; returns how many are left.</summary>
     public int Merge(ReadOnlySpan<byte> word, Span<int> ids, Span<int> starts)
     {
+        if (_unigram is not null)
+            return _unigram.Segment(word, ids, starts);
         bool isShort = ids.Length <= WordMerger.ShortSymbols;
         if (_merges is not null)
         {

@@ -6,8 +6,8 @@ using Tern.Files;
 namespace Tern.Text;
 
 /// <summary>
-/// Text to token ids and back, as the model's metadata define it: byte-level byte-pair encoding (<c>tokenizer.ggml.model</c> = gpt2) and SentencePiece
-/// (llama). Immutable after load, so any number of threads may use one.
+/// Text to token ids and back, as the model's metadata define it: byte-level byte-pair encoding (<c>tokenizer.ggml.model</c> = gpt2), SentencePiece
+/// (llama) and SentencePiece's Unigram (t5). Immutable after load, so any number of threads may use one.
 /// </summary>
 internal sealed class Tokenizer
 {
@@ -54,7 +54,7 @@ internal sealed class Tokenizer
     public static Tokenizer From(Metadata metadata, Action<string> warn, string? preTokenizer = null)
     {
         string model = metadata.String(ModelKey)
-            ?? throw metadata.Missing(ModelKey, "it must be 'gpt2' (byte-level BPE) or 'llama' (SentencePiece)");
+            ?? throw metadata.Missing(ModelKey, "it must be 'gpt2' (byte-level BPE), 'llama' (SentencePiece) or 't5' (Unigram)");
         switch (model)
         {
             case "gpt2":
@@ -62,7 +62,7 @@ internal sealed class Tokenizer
                     Vocabulary vocabulary = Vocabulary.Read(metadata, bytePair: true, warn);
                     vocabulary.CheckScores(metadata);
                     PreTokenizer pre = ChoosePreTokenizer(metadata, vocabulary, preTokenizer, warn);
-                    SpecialIds special = SpecialIds.Read(metadata, vocabulary, sentencePiece: false, pre.AddBos);
+                    SpecialIds special = SpecialIds.Read(metadata, vocabulary, new SpecialDefaults(vocabulary.FindSpelling("<|begin_of_text|>"u8), -1, -1, pre.AddBos, AddEos: false));
                     return new Tokenizer(vocabulary, TextEncoder.BytePair(vocabulary, pre, metadata, special.Unknown, warn), special);
                 }
 
@@ -71,14 +71,25 @@ internal sealed class Tokenizer
                     if (preTokenizer is not null)
                         warn($"{metadata.Path}: pre-tokenizer '{preTokenizer}' has no effect, because a SentencePiece tokenizer has none");
                     Vocabulary vocabulary = Vocabulary.Read(metadata, bytePair: false, warn);
-                    SpecialIds special = SpecialIds.Read(metadata, vocabulary, sentencePiece: true, addBos: true);
+                    SpecialIds special = SpecialIds.Read(metadata, vocabulary, new SpecialDefaults(1, 2, 0, AddBos: true, AddEos: false));
                     bool prefix = metadata.Boolean("tokenizer.ggml.add_space_prefix") ?? true;
                     return new Tokenizer(vocabulary, TextEncoder.SentencePiece(vocabulary, metadata, prefix, special.Unknown, warn), special);
                 }
 
+            case "t5":
+                {
+                    RefuseNormalizing(metadata);
+                    if (preTokenizer is not null)
+                        warn($"{metadata.Path}: pre-tokenizer '{preTokenizer}' has no effect, because a Unigram tokenizer has none");
+                    Vocabulary vocabulary = Vocabulary.Read(metadata, bytePair: false, warn);
+                    SpecialIds special = SpecialIds.Read(metadata, vocabulary, new SpecialDefaults(-1, 1, 2, AddBos: false, AddEos: true));
+                    bool prefix = metadata.Boolean("tokenizer.ggml.add_space_prefix") ?? true;
+                    return new Tokenizer(vocabulary, TextEncoder.Unigram(vocabulary, metadata, prefix, special.Unknown), special);
+                }
+
             default:
                 throw Vocabulary.Refuse(
-                    metadata, ErrorKind.Unsupported, metadata.Find(ModelKey)!, $"the tokenizer '{model}' is not supported, only 'gpt2' and 'llama' are");
+                    metadata, ErrorKind.Unsupported, metadata.Find(ModelKey)!, $"the tokenizer '{model}' is not supported, only 'gpt2', 'llama' and 't5' are");
         }
     }
 
@@ -165,6 +176,16 @@ internal sealed class Tokenizer
                 at += _vocabulary.Spellings[id].Length;
             }
         }
+    }
+
+    /// <summary>Unigram files may carry a table that rewrites text before it is cut; without it ids would be wrong, and so they are refused.</summary>
+    private static void RefuseNormalizing(Metadata metadata)
+    {
+        const string table = "tokenizer.ggml.precompiled_charsmap", spaces = "tokenizer.ggml.remove_extra_whitespaces";
+        if (metadata.Find(table) is { Value: Array { Length: > 0 } } entry)
+            throw Vocabulary.Refuse(metadata, ErrorKind.Unsupported, entry, $"a table that normalizes text is not supported; use a model with another tokenizer");
+        if (metadata.Boolean(spaces) == true)
+            throw Vocabulary.Refuse(metadata, ErrorKind.Unsupported, metadata.Find(spaces)!, $"to remove spaces from text is not supported; use a model with another tokenizer");
     }
 
     private static PreTokenizer ChoosePreTokenizer(Metadata metadata, Vocabulary vocabulary, string? preTokenizer, Action<string> warn)

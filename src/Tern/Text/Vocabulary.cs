@@ -158,13 +158,42 @@ internal sealed class Vocabulary
     public int[] ScoreRanks(Metadata metadata, Action<string> warn)
     {
         var ranks = new int[Count];
-        MetadataEntry? entry = metadata.Find(ScoresKey);
-        if (entry is null)
+        if (Scores(metadata) is not { } scores)
         {
             warn($"{metadata.Path}: key '{ScoresKey}' is missing; assuming equal scores, so that text is merged from the left");
             return ranks;
         }
 
+        int[] ids = [.. Enumerable.Range(0, Count)];
+        Array.Sort([.. scores.Select(score => -score)], ids);
+        for (int i = 1; i < ids.Length; i++)
+            ranks[ids[i]] = ranks[ids[i - 1]] + (scores[ids[i]] == scores[ids[i - 1]] ? 0 : 1);
+        return ranks;
+    }
+
+    /// <summary>What cuts text into the most probable tokens.</summary>
+    /// <exception cref="TernException">Scores are missing or infinite, or a token is too long for this kind of tokenizer.</exception>
+    public UnigramRule Unigram(Metadata metadata)
+    {
+        if (Table.LongestBytes > UnigramRule.TokenBytesMax)
+            throw Refuse(metadata, ErrorKind.Limit, metadata.Find(TokensKey)!, $"has a token of {Table.LongestBytes} bytes, more than the limit {nameof(UnigramRule)}.{nameof(UnigramRule.TokenBytesMax)} of {UnigramRule.TokenBytesMax}; take the file from another source");
+        float[] scores = Scores(metadata) ?? throw metadata.Missing(ScoresKey, "a Unigram tokenizer cannot work without scores, convert the model again with its tokenizer");
+        float least = 0;
+        for (int id = 0; id < Count; id++)
+        {
+            if (!float.IsFinite(scores[id]))
+                throw metadata.Semantic(metadata.Find(ScoresKey)!, Text($"the score of token {id} is infinite"));
+            if (Kinds[id] == TokenKind.Normal)
+                least = Math.Min(least, scores[id]);
+        }
+
+        return new UnigramRule(Table, scores, least);
+    }
+
+    private float[]? Scores(Metadata metadata)
+    {
+        if (metadata.Find(ScoresKey) is not { } entry)
+            return null;
         float[] scores = entry.Value switch
         {
             int[] values => [.. values.Select(value => (float)value)],
@@ -174,12 +203,7 @@ internal sealed class Vocabulary
         int notNumber = Array.FindIndex(scores, float.IsNaN);
         if (notNumber >= 0)
             throw metadata.Semantic(entry, Text($"the score of token {notNumber} is not a number"));
-
-        int[] ids = [.. Enumerable.Range(0, Count)];
-        Array.Sort([.. scores.Select(score => -score)], ids);
-        for (int i = 1; i < ids.Length; i++)
-            ranks[ids[i]] = ranks[ids[i - 1]] + (scores[ids[i]] == scores[ids[i - 1]] ? 0 : 1);
-        return ranks;
+        return scores;
     }
 
     /// <summary>Checks a key that a byte-pair file may carry although nothing reads it.</summary>

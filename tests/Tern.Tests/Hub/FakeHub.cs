@@ -87,6 +87,9 @@ internal sealed class FakeHub : IDisposable
     /// <summary>Whether the list tells hashes and sizes.</summary>
     public bool ListsBlobs { get; set; } = true;
 
+    /// <summary>Whether the list tells hashes of large files, which some mirrors leave out of what they say of them.</summary>
+    public bool ListsSha256 { get; set; } = true;
+
     /// <summary>What the list says the SHA-256 is, where it lies.</summary>
     public string? Lie { get; set; }
 
@@ -223,7 +226,8 @@ internal sealed class FakeHub : IDisposable
                     if (file.IsLarge)
                     {
                         json.WriteStartObject("lfs");
-                        json.WriteString("sha256", Lie ?? file.Sha256);
+                        if (ListsSha256)
+                            json.WriteString("sha256", Lie ?? file.Sha256);
                         json.WriteNumber("size", file.Contents.Length);
                         json.WriteEndObject();
                     }

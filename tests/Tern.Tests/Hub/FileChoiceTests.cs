@@ -64,6 +64,14 @@ public sealed class FileChoiceTests
     }
 
     [Theory]
+    [InlineData("config.json model.safetensors consolidated.safetensors adapter_model.safetensors", "config.json model.safetensors")]
+    [InlineData("config.json model-00001-of-00001.safetensors model.fp16.safetensors", "config.json model-00001-of-00001.safetensors")]
+    [InlineData("config.json weights.safetensors", "config.json weights.safetensors")]
+    [InlineData("config.json model.safetensors 1_Pooling/config.json modules.json 2_Dense/model.safetensors additional_chat_templates/tool.jinja x/y.jinja", "config.json model.safetensors 1_Pooling/config.json modules.json additional_chat_templates/tool.jinja")]
+    public void Weights_come_once_and_with_what_says_how_to_use_them(string files, string expected) =>
+        Assert.Equal(expected.Split(' '), Choose(files).Files.Select(f => f.Path));
+
+    [Theory]
     [InlineData("b-Q2_0.gguf", "b-Q2_0.gguf")]
     [InlineData("q2_0", "b-Q2_0.gguf")]
     [InlineData("Q4_K_M", "sub/b-Q4_K_M.gguf")]

@@ -40,6 +40,20 @@ public sealed partial class HubProcessTests
     }
 
     [Fact]
+    public void A_token_from_a_file_may_end_in_a_line_break_and_a_broken_one_is_not_shown()
+    {
+        using var world = new HubWorld(s_story);
+        (string, string)[] With(string token) => [.. world.Variables.Where(v => v.Name != "HF_TOKEN"), ("HF_TOKEN", token)];
+
+        Assert.Equal(0, TernProcess.Run([], ["pull", HubWorld.Name], With("hf_secret\n")).ExitCode);
+        Assert.All(world.Hub.Requests, r => Assert.Equal("Bearer hf_secret", r.Header("Authorization")));
+
+        TernResult broken = TernProcess.Run([], ["pull", HubWorld.Name], With("hf_secret\nX-Other: 1"));
+        broken.AssertFails(1, "request");
+        Assert.DoesNotContain("hf_secret", broken.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Run_pulls_what_it_does_not_have_and_says_so()
     {
         using var world = new HubWorld(s_story);

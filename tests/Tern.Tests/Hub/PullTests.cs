@@ -231,6 +231,7 @@ public sealed class PullTests
         world.AssertHas(s_model);
         TimeSpan[] expected = seconds == 0 ? [] : [TimeSpan.FromSeconds(seconds), TimeSpan.FromSeconds(seconds)];
         Assert.Equal(expected, world.Clock.Waits);
+        Assert.Equal(expected.Length, world.Said.Count(s => s.EndsWith($"trying again in {seconds} s", StringComparison.Ordinal)));
     }
 
     [Fact]
@@ -476,11 +477,14 @@ public sealed class PullTests
         Assert.Empty(world.Clock.Waits);
     }
 
-    [Fact]
-    public void A_mirror_that_lists_no_hashes_is_asked_for_headers()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_mirror_that_lists_no_hashes_is_asked_for_headers(bool listsSizes)
     {
         using var world = new HubWorld(s_config, s_weights);
-        world.Hub.ListsBlobs = false;
+        world.Hub.ListsBlobs = listsSizes;
+        world.Hub.ListsSha256 = false;
 
         world.Pull();
 

@@ -169,6 +169,38 @@ public sealed class StoreTests
     }
 
     [Fact]
+    public void A_folder_is_imported_without_what_its_links_lead_to()
+    {
+        if (OperatingSystem.IsWindows())
+            return; // where links need rights that tests do not have
+
+        using var world = new HubWorld();
+        string folder = Path.Combine(world.Folder, "stranger"), secret = Path.Combine(world.Folder, "secret");
+        Directory.CreateDirectory(folder);
+        File.WriteAllText(secret, "mine");
+        File.WriteAllBytes(Path.Combine(folder, "model.safetensors"), s_first.Contents);
+        File.WriteAllBytes(Path.Combine(folder, "inside"), s_config.Contents);
+        File.CreateSymbolicLink(Path.Combine(folder, "config.json"), "inside");
+        File.CreateSymbolicLink(Path.Combine(folder, "LICENSE"), secret);
+
+        TernException error = Assert.Throws<TernException>(() => Import(world, folder, null));
+        Assert.Contains("LICENSE", error.Message, StringComparison.Ordinal);
+        Assert.Empty(world.Store.List(Assert.Fail));
+
+        File.Delete(Path.Combine(folder, "LICENSE"));
+        Import(world, folder, null);
+        Assert.Equal(s_config.Contents, File.ReadAllBytes(Path.Combine(world.Store.PathOf(world.Store.Find("stranger")!), "config.json")));
+    }
+
+    [Fact]
+    public void A_name_that_no_file_can_have_is_not_in_the_store()
+    {
+        using var world = new HubWorld(s_config, s_first);
+        world.Pull();
+        Assert.Null(world.Store.Find($"{HubWorld.Name}:{new string('x', 300)}"));
+    }
+
+    [Fact]
     public void Parts_of_a_split_file_are_imported_together()
     {
         using var world = new HubWorld();

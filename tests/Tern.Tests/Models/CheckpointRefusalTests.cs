@@ -143,6 +143,43 @@ public sealed class CheckpointRefusalTests : IDisposable
     }
 
     [Fact]
+    public void No_file_of_a_strangers_folder_leads_out_of_it_or_never_ends()
+    {
+        if (!OperatingSystem.IsLinux())
+            return; // devices and pipes have other names elsewhere
+
+        foreach ((string name, string? target) in new (string, string?)[]
+        {
+            (Path.Combine("additional_chat_templates", "x.jinja"), "/etc/hostname"), (Path.Combine("additional_chat_templates", "x.jinja"), "/dev/zero"),
+            ("additional_chat_templates", "/etc"), (Path.Combine("1_Pooling", "config.json"), "/dev/zero"), ("chat_template.jinja", null), ("generation_config.json", null),
+        })
+        {
+            using var folder = new TempFolder();
+            string home = Path.Combine(folder.Path, "model"), path = Path.Combine(home, name);
+            new TinyCheckpoint("llama", LinearForm.Dense, TensorType.BF16).WriteFolder(home);
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            File.Delete(path);
+            if (name.StartsWith("additional", StringComparison.Ordinal))
+                File.WriteAllText(Path.Combine(home, "chat_template.jinja"), "{{ 1 }}");
+            if (target == "/etc")
+            {
+                string outside = Path.Combine(folder.Path, "outside");
+                Directory.CreateDirectory(outside);
+                File.WriteAllText(Path.Combine(outside, "x.jinja"), "secret");
+                Directory.CreateSymbolicLink(path, outside);
+            }
+            else if (target is not null)
+                File.CreateSymbolicLink(path, target);
+            else
+                System.Diagnostics.Process.Start("mkfifo", path).WaitForExit();
+
+            TernException error = Refusal(home);
+            Assert.Equal(ErrorKind.Format, error.Kind);
+            Assert.StartsWith(path, error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void A_link_of_the_tokenizer_does_not_lead_out()
     {
         if (OperatingSystem.IsWindows())

@@ -71,6 +71,23 @@ public sealed class MetadataTests
     }
 
     [Fact]
+    public void Merges_of_a_SentencePiece_file_count_only_where_it_says_so()
+    {
+        // By scores "b"+"c" comes first, by merges "a"+"b".
+        Metadata metadata = Vocabularies.SentencePiece(["▁", "a", "b", "c", "ab", "bc"]);
+        float[] scores = metadata.Array<float>(Prefix + "scores")!;
+        (scores[263], scores[264]) = (-2, -1);
+        metadata.Set("tokenizer.ggml.add_space_prefix", false);
+        int[] byScores = Vocabularies.Load(metadata).Encode("abc", addSpecial: false);
+        metadata.Set(Prefix + "merges", StringTable.From(["a b", "b c"]));
+        Assert.Equal([260, 264], byScores);
+        Assert.Equal(byScores, Vocabularies.Load(metadata).Encode("abc", addSpecial: false));
+        metadata.Set("tern.tokenizer.merges_decide", true);
+        Assert.Equal([263, 262], Vocabularies.Load(metadata).Encode("abc", addSpecial: false));
+        Assert.Equal(ErrorKind.Semantic, Assert.Throws<TernException>(() => Tokenizer.From(Without(metadata, "merges"), _ => { })).Kind);
+    }
+
+    [Fact]
     public void An_unknown_pre_tokenizer_can_be_overridden()
     {
         Metadata metadata = Vocabularies.BytePair([], pre: "no-such");

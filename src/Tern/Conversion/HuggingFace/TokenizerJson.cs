@@ -17,8 +17,11 @@ internal sealed class TokenizerJson
     private readonly bool _addsBos;
     private readonly bool _addsEos;
 
+    /// <exception cref="TernException">The tokenizer is Unigram, whose unused ids that file cannot say.</exception>
     public TokenizerJson(Metadata metadata, Tokenizer tokenizer)
     {
+        if (metadata.String(Prefix + "model") == "t5")
+            throw metadata.Semantic(metadata.Find(Prefix + "model")!, "a Unigram tokenizer (t5) cannot be written as tokenizer.json; take that file from the model's checkpoint");
         (_metadata, _tokenizer) = (metadata, tokenizer);
         _tokens = metadata.Strings(Prefix + "tokens")!;
         _kinds = metadata.Array<int>(Prefix + "token_type") ?? [.. Enumerable.Repeat((int)TokenKind.Normal, _tokens.Count)];
@@ -200,7 +203,7 @@ internal sealed class TokenizerJson
         writer.WriteEndObject();
         int unknown = Array.IndexOf(_kinds, (int)TokenKind.Unknown);
         bool hasBytes = Array.IndexOf(_kinds, (int)TokenKind.Byte) >= 0;
-        bool hasMerges = _metadata.Strings(Prefix + "merges") is { Count: > 0 };
+        bool hasMerges = _metadata.Boolean(MergeReader.DecideKey) == true;
         WriteModel(writer, unknown < 0 ? null : _tokens.Text(unknown), hasBytes, ignoreMerges: false, hasMerges ? GivenMerges() : MergesOfScores());
     }
 

@@ -5,24 +5,38 @@ using Tern.Files;
 namespace Tern.Models.Checkpoints;
 
 /// <summary>
-/// The fields of <c>config.json</c>, or of an object in it, with typed reading that names file and field when a value is not what it must be.
-/// A field that is null counts as absent.
+/// The fields of <c>config.json</c>, or of an object in it, with typed reading that names file, field and place when a value is not what it must
+/// be. A field that is null counts as absent.
 /// </summary>
-internal sealed class CheckpointConfig(string path, JsonElement fields, string prefix = "")
+/// <param name="fields">The object.</param>
+internal sealed class CheckpointConfig(JsonField fields)
 {
+    /// <summary>Bytes of a configuration; real ones have a few thousand.</summary>
+    public const int BytesMax = 4 << 20;
+
+    /// <summary>Levels of arrays and objects in it.</summary>
+    public const int DepthMax = 64;
+
     private const string Remedy = "the file does not describe a model that Tern knows: take the checkpoint from another source";
 
-    /// <summary>The file.</summary>
-    public string Path => path;
+    private static readonly JsonLimits s_limits =
+        new(BytesMax, $"{nameof(CheckpointConfig)}.{nameof(BytesMax)}", DepthMax, $"{nameof(CheckpointConfig)}.{nameof(DepthMax)}");
 
-    /// <summary>Reads the file.</summary>
+    /// <summary>The file.</summary>
+    public string Path => fields.File.Path;
+
+    /// <summary>Reads the file, or returns null when there is none.</summary>
+    /// <param name="folder">The checkpoint.</param>
+    /// <param name="name">The file's path in it.</param>
     /// <exception cref="TernException">It is malformed, or no object.</exception>
-    public static CheckpointConfig Read(string path)
+    public static CheckpointConfig? Find(string folder, string name)
     {
-        using JsonDocument document = ConfigurationFile.Read(path);
-        if (document.RootElement.ValueKind != JsonValueKind.Object)
-            throw FileError.At(ErrorKind.Format, path, 0, "file", $"holds {document.RootElement.ValueKind}, must hold an object", "the file is damaged: download it again");
-        return new CheckpointConfig(path, document.RootElement.Clone());
+        // Not disposed: its values are read as long as the configuration lives.
+        if (JsonFile.Open(folder, name, s_limits) is not { } file)
+            return null;
+        return file.Root.IsObject
+            ? new CheckpointConfig(file.Root)
+            : throw FileError.At(ErrorKind.Format, file.Path, file.Root.Offset, "file", $"holds {file.Root.Element.ValueKind}, must hold an object", "the file is damaged: download it again");
     }
 
     /// <summary>Whether a field is there and not null.</summary>
@@ -75,7 +89,7 @@ internal sealed class CheckpointConfig(string path, JsonElement fields, string p
     /// <summary>The fields of an object, or null.</summary>
     public CheckpointConfig? Object(string field) => Find(field) is not { } value
         ? null
-        : value.ValueKind == JsonValueKind.Object ? new CheckpointConfig(path, value, $"{prefix}{field}.") : throw Wrong(field, $"is {Text(value)}, must be an object");
+        : value.ValueKind == JsonValueKind.Object ? new CheckpointConfig(fields[field]) : throw Wrong(field, $"is {Text(value)}, must be an object");
 
     /// <summary>Refuses the model when a field is there with another value than the one that Tern computes.</summary>
     public void RequireOff(string field, string what)
@@ -84,17 +98,18 @@ internal sealed class CheckpointConfig(string path, JsonElement fields, string p
             throw Unsupported(field, $"is {Text(value)}: {what} are not supported", "no 1-bit model has them: use another model");
     }
 
-    public TernException Missing(string field) => FileError.At(ErrorKind.Semantic, path, 0, $"key '{prefix}{field}'", "is missing", Remedy);
+    public TernException Missing(string field) => At(ErrorKind.Semantic, field, "is missing", Remedy);
 
     /// <summary>An error about a value that cannot be true.</summary>
-    public TernException Wrong(string field, string what) => FileError.At(ErrorKind.Semantic, path, 0, $"key '{prefix}{field}'", what, Remedy);
+    public TernException Wrong(string field, string what) => At(ErrorKind.Semantic, field, what, Remedy);
 
     /// <summary>An error about a value that is well-formed, but not something that Tern runs.</summary>
-    public TernException Unsupported(string field, string what, string remedy) =>
-        FileError.At(ErrorKind.Unsupported, path, 0, $"key '{prefix}{field}'", what, remedy);
+    public TernException Unsupported(string field, string what, string remedy) => At(ErrorKind.Unsupported, field, what, remedy);
 
-    private JsonElement? Find(string field) =>
-        fields.TryGetProperty(field, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
+    private TernException At(ErrorKind kind, string field, string what, string remedy) =>
+        FileError.At(kind, Path, fields[field].Offset, $"key '{fields[field].Name}'", what, remedy);
+
+    private JsonElement? Find(string field) => fields[field] is { Exists: true } found ? found.Element : null;
 
     private static string Text(JsonElement value) => FileError.Quote(value.GetRawText());
 }

@@ -43,14 +43,7 @@ internal static class CheckpointFolder
 
     /// <summary>The configuration of a checkpoint.</summary>
     /// <exception cref="TernException">There is none; the message says what the folder holds instead.</exception>
-    public static CheckpointConfig ReadConfig(string folder)
-    {
-        // Every small file is looked at, so that no link among those of the tokenizer leads out of the folder either.
-        foreach (string name in Names(folder))
-            if (name.EndsWith(".json", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".jinja", StringComparison.OrdinalIgnoreCase))
-                _ = FolderFiles.Find(folder, name);
-        return FolderFiles.Find(folder, Config) is { } path ? CheckpointConfig.Read(path) : throw NoCheckpoint(folder, Config);
-    }
+    public static CheckpointConfig ReadConfig(string folder) => CheckpointConfig.Find(folder, Config) ?? throw NoCheckpoint(folder, Config);
 
     /// <summary>Opens the files of the weights.</summary>
     /// <exception cref="TernException">They are missing, malformed or do not hold what their index says.</exception>

@@ -78,9 +78,8 @@ internal static class CheckpointMetadata
     public static uint? PoolingOf(CheckpointConfig config, string folder, bool isBody)
     {
         const string lastToken = "pooling_mode_lasttoken";
-        if (FolderFiles.Find(Path.Combine(folder, "1_Pooling"), "config.json") is { } path)
+        if (CheckpointConfig.Find(folder, Path.Combine("1_Pooling", "config.json")) is { } pooling)
         {
-            CheckpointConfig pooling = CheckpointConfig.Read(path);
             return pooling.Boolean(lastToken) == true
                 ? SpecReader.PoolingLast
                 : throw pooling.Unsupported(lastToken, "is not true", "known is pooling by the last token");

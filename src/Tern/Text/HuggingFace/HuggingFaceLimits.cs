@@ -1,3 +1,5 @@
+using Tern.Files;
+
 namespace Tern.Text.HuggingFace;
 
 /// <summary>
@@ -18,9 +20,17 @@ internal sealed record HuggingFaceLimits
     /// <summary>Levels of arrays and objects in one file.</summary>
     public int JsonDepth { get; init; } = 64;
 
+    /// <summary>What tokenizer.json may ask for.</summary>
+    public JsonLimits OfTokenizer => new(TokenizerBytes, Named(nameof(TokenizerBytes)), JsonDepth, Named(nameof(JsonDepth)));
+
+    /// <summary>What each of the other files may ask for.</summary>
+    public JsonLimits OfConfiguration => new(ConfigurationBytes, Named(nameof(ConfigurationBytes)), JsonDepth, Named(nameof(JsonDepth)));
+
     /// <summary>Tokens, which are the rows of the embedding.</summary>
     public int Tokens { get; init; } = 1 << 22;
 
     /// <summary>Chat templates with a name of their own.</summary>
     public int NamedTemplates { get; init; } = 64;
+
+    private static string Named(string property) => $"{nameof(HuggingFaceLimits)}.{property}";
 }

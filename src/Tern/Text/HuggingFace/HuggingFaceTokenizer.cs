@@ -13,12 +13,14 @@ namespace Tern.Text.HuggingFace;
 /// generation_config.json   ids that end an answer          config.json        bos, eos and padding ids
 /// chat_template.jinja, chat_template.json, additional_chat_templates/
 /// </code>
-/// Two kinds of tokenizer.json can be said in GGUF: byte-level byte-pair encoding (model gpt2), and byte-pair encoding over characters with U+2581 for
-/// a space (model llama). The files are a stranger's: everything is bounded by their sizes and by the rows of the embedding.
+/// Three kinds of tokenizer.json can be said in GGUF: byte-level byte-pair encoding (model gpt2), and, with U+2581 for a space, byte-pair encoding
+/// over characters (model llama) and Unigram (model t5). The files are a stranger's: everything is bounded by their sizes and by the rows of the embedding.
 /// </summary>
 internal static class HuggingFaceTokenizer
 {
     private const string Prefix = "tokenizer.ggml.";
+    private const string TokenizerName = "tokenizer.json";
+    private const string Unigram = "Unigram";
 
     /// <summary>Reads the files and writes the keys.</summary>
     /// <param name="directory">The model's directory.</param>
@@ -34,12 +36,12 @@ internal static class HuggingFaceTokenizer
     public static void Read(string directory, int vocabularySize, Metadata into, Action<string> warn, string? preTokenizer = null, HuggingFaceLimits? limits = null)
     {
         limits ??= HuggingFaceLimits.Default;
-        string path = Path.Combine(directory, "tokenizer.json");
+        string path = Path.Combine(directory, TokenizerName);
         CheckSize(path, vocabularySize, limits);
-        using JsonFile file = JsonFile.Open(path, limits.TokenizerBytes, nameof(HuggingFaceLimits.TokenizerBytes), limits)
+        using JsonFile file = JsonFile.Open(directory, TokenizerName, limits.OfTokenizer)
             ?? throw FileError.Whole(ErrorKind.File, path, "file", "is missing", "save the tokenizer again with `AutoTokenizer.from_pretrained(…).save_pretrained(…)`, which writes it");
 
-        JsonFile? Open(string name) => JsonFile.Open(Path.Combine(directory, name), limits.ConfigurationBytes, nameof(HuggingFaceLimits.ConfigurationBytes), limits);
+        JsonFile? Open(string name) => JsonFile.Open(directory, name, limits.OfConfiguration);
         using JsonFile? configuration = Open("tokenizer_config.json");
         using JsonFile? map = Open("special_tokens_map.json");
         using JsonFile? generation = Open("generation_config.json");
@@ -55,21 +57,28 @@ internal static class HuggingFaceTokenizer
 
         var tokens = new TokenList(vocabularySize);
         var special = new SpecialTokenReader(tokens, RootOf(configuration), RootOf(map), RootOf(generation), RootOf(model), warn);
-        tokens.AddVocabulary(root["model"]["vocab"]);
+        bool isUnigram = root["model"]["type"].Text == Unigram;
+        if (isUnigram)
+            tokens.AddScored(root["model"]["vocab"]);
+        else
+            tokens.AddVocabulary(root["model"]["vocab"]);
         tokens.AddTokens(root["added_tokens"], warn);
         tokens.AddDecoder(RootOf(configuration)["added_tokens_decoder"], warn);
         if (older is not null)
             tokens.AddOlder(older.Root, special.IsNamed, warn);
-        MergeList merges = MergeList.Read(root["model"]["merges"], warn);
+        MergeList? merges = isUnigram ? null : MergeList.Read(root["model"]["merges"], warn);
         tokens.Fill(path, warn);
 
-        if (SpaceRules.IsByteLevel(root))
+        if (merges is null)
+            WriteUnigram(root, tokens, into, warn);
+        else if (SpaceRules.IsByteLevel(root))
             WriteByteLevel(root, preTokenizer, into, warn);
         else
             WriteSpaceMarks(root, tokens, merges, into, warn);
         into.Set(Prefix + "tokens", StringTable.From(tokens.Spellings));
         into.Set(Prefix + "token_type", tokens.Kinds.ToArray().Select(kind => (int)kind).ToArray());
-        into.Set(Prefix + "merges", merges.ToTable());
+        if (merges is not null)
+            into.Set(Prefix + "merges", merges.ToTable());
         special.Write(AddedEnds.Read(root["post_processor"], tokens, warn), into);
         TemplateFiles.Write(directory, RootOf(configuration), limits, into, warn);
     }
@@ -88,8 +97,8 @@ internal static class HuggingFaceTokenizer
     {
         // Files of early versions leave the type out.
         string type = model["type"].Text ?? (model["merges"].Exists ? "BPE" : throw model["type"].Semantic("is missing: the file does not say what kind of tokenizer it holds"));
-        if (type != "BPE")
-            throw model["type"].Error(ErrorKind.Unsupported, $"a tokenizer of the type {FileError.Quote(type)} is not supported, only 'BPE' is", "use a model with a byte-pair tokenizer");
+        if (type is not ("BPE" or Unigram))
+            throw model["type"].Error(ErrorKind.Unsupported, $"a tokenizer of the type {FileError.Quote(type)} is not supported, only 'BPE' and 'Unigram' are", "use a model with one of these tokenizers");
         foreach (string affix in new[] { "continuing_subword_prefix", "end_of_word_suffix" })
             if (model[affix].Text is { Length: > 0 } text)
                 throw model[affix].Error(ErrorKind.Unsupported, $"is {FileError.Quote(text)}, and tokens that are spelled otherwise inside a word are not supported", "use a model with another tokenizer");
@@ -113,7 +122,7 @@ internal static class HuggingFaceTokenizer
 
     /// <summary>
     /// Keys of the other kind. GGUF knows it as SentencePiece, which merges by scores. Merges say more (which two parts may make a token, and which of
-    /// two ways to make it comes first), so that they are written too: Tern goes by them, and programs that do not know them by the scores.
+    /// two ways to make it comes first), so that they are written too, with a key that says so: Tern goes by them, and other programs by the scores.
     /// </summary>
     private static void WriteSpaceMarks(JsonField root, TokenList tokens, MergeList merges, Metadata into, Action<string> warn)
     {
@@ -124,15 +133,12 @@ internal static class HuggingFaceTokenizer
             into.Set(Prefix + "unknown_token_id", (uint)id);
         }
 
-        if (model["byte_fallback"].Flag == true)
-            MarkBytes(tokens);
+        MarkBytes(model, tokens);
         if (model["ignore_merges"].Flag == true)
             throw model["ignore_merges"].Error(ErrorKind.Unsupported, "is true, which GGUF cannot say of a tokenizer that spells spaces U+2581", "use a model with another tokenizer");
 
-        bool prefix = SpaceRules.AddSpacePrefix(root, warn, () => !tokens.Spellings.Any(token => token.IndexOf('▁', Math.Min(1, token.Length)) > 0));
-        into.Set(Prefix + "model", "llama");
-        into.Set(Prefix + "pre", "default");
-        into.Set(Prefix + "add_space_prefix", prefix);
+        WriteSpaces("llama", root, tokens, into, warn);
+        into.Set(MergeReader.DecideKey, true);
 
         // An added token with U+2581 stands for text with that character itself; where merges make it as well it stands for spaces.
         HashSet<int> made = merges.Made(tokens);
@@ -142,8 +148,34 @@ internal static class HuggingFaceTokenizer
         into.Set(Prefix + "scores", merges.Scores(tokens));
     }
 
-    private static void MarkBytes(TokenList tokens)
+    /// <summary>Keys of the kind that has no merges but the logarithms of probabilities.</summary>
+    private static void WriteUnigram(JsonField root, TokenList tokens, Metadata into, Action<string> warn)
     {
+        JsonField model = root["model"];
+        long unknown = model["unk_id"].Integer ?? throw model["unk_id"].Semantic("is missing: a Unigram tokenizer must have a token for what is none");
+        if (unknown < 0 || unknown >= tokens.Count)
+            throw model["unk_id"].Semantic("is no token");
+        tokens.Mark((int)unknown, TokenKind.Unknown);
+        into.Set(Prefix + "unknown_token_id", (uint)unknown);
+        MarkBytes(model, tokens);
+        WriteSpaces("t5", root, tokens, into, warn);
+        into.Set(Prefix + "remove_extra_whitespaces", false);
+        into.Set(Prefix + "add_eos_token", false); // what other readers assume is the opposite
+        into.Set(Prefix + "scores", tokens.Scores());
+    }
+
+    private static void WriteSpaces(string kind, JsonField root, TokenList tokens, Metadata into, Action<string> warn)
+    {
+        bool prefix = SpaceRules.AddSpacePrefix(root, warn, () => !tokens.Spellings.Any(token => token.IndexOf('▁', Math.Min(1, token.Length)) > 0));
+        into.Set(Prefix + "model", kind);
+        into.Set(Prefix + "pre", "default");
+        into.Set(Prefix + "add_space_prefix", prefix);
+    }
+
+    private static void MarkBytes(JsonField model, TokenList tokens)
+    {
+        if (model["byte_fallback"].Flag != true)
+            return;
         for (int value = 0; value < 256; value++)
             if (tokens.Find(string.Create(CultureInfo.InvariantCulture, $"<0x{value:X2}>")) is var id and >= 0)
                 tokens.Mark(id, TokenKind.Byte);

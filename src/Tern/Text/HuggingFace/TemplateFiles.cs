@@ -17,16 +17,17 @@ namespace Tern.Text.HuggingFace;
 internal static class TemplateFiles
 {
     private const string Key = "tokenizer.chat_template";
+    private const string Variants = "additional_chat_templates";
 
     /// <summary>Writes the keys; none when the directory has no template, as base models have not.</summary>
     /// <exception cref="TernException">Limit: a file is too long, or there are too many; Semantic: a template is no text.</exception>
     public static void Write(string directory, JsonField configuration, HuggingFaceLimits limits, Metadata into, Action<string> warn)
     {
         var templates = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        if (Text(Path.Combine(directory, "chat_template.jinja"), limits) is { } jinja)
+        if (Text(directory, "chat_template.jinja", limits) is { } jinja)
         {
             templates["default"] = jinja;
-            AddVariants(Path.Combine(directory, "additional_chat_templates"), limits, templates, warn);
+            AddVariants(directory, limits, templates, warn);
         }
         else if (configuration["chat_template"] is { Exists: true } inConfiguration)
         {
@@ -34,7 +35,7 @@ internal static class TemplateFiles
         }
         else
         {
-            using JsonFile? file = JsonFile.Open(Path.Combine(directory, "chat_template.json"), limits.ConfigurationBytes, nameof(HuggingFaceLimits.ConfigurationBytes), limits);
+            using JsonFile? file = JsonFile.Open(directory, "chat_template.json", limits.OfConfiguration);
             if (file?.Root["chat_template"] is { Exists: true } inOwnFile)
                 Add(inOwnFile, templates, warn);
         }
@@ -66,12 +67,13 @@ internal static class TemplateFiles
         }
     }
 
-    private static void AddVariants(string folder, HuggingFaceLimits limits, SortedDictionary<string, string> templates, Action<string> warn)
+    private static void AddVariants(string directory, HuggingFaceLimits limits, SortedDictionary<string, string> templates, Action<string> warn)
     {
+        string folder = Path.Combine(directory, Variants);
         if (!Directory.Exists(folder))
             return;
         foreach (string path in Directory.EnumerateFiles(folder, "*.jinja").Take(limits.NamedTemplates + 1))
-            AddNamed(path, Path.GetFileNameWithoutExtension(path), Text(path, limits) ?? "", templates, warn);
+            AddNamed(path, Path.GetFileNameWithoutExtension(path), Text(directory, Path.Combine(Variants, Path.GetFileName(path)), limits) ?? "", templates, warn);
     }
 
     private static void AddNamed(string path, string name, string template, SortedDictionary<string, string> templates, Action<string> warn)
@@ -83,8 +85,8 @@ internal static class TemplateFiles
             warn($"{path}: there is a second chat template {FileError.Quote(name)}; it is left out");
     }
 
-    private static string? Text(string path, HuggingFaceLimits limits) =>
-        JsonFile.ReadBytes(path, limits.ConfigurationBytes, nameof(HuggingFaceLimits.ConfigurationBytes)) is { } bytes
+    private static string? Text(string directory, string name, HuggingFaceLimits limits) =>
+        JsonFile.ReadBytes(directory, name, limits.ConfigurationBytes, limits.OfConfiguration.BytesName) is { } bytes
             ? Encoding.UTF8.GetString(bytes.AsSpan().StartsWith(Encoding.UTF8.Preamble) ? bytes.AsSpan(Encoding.UTF8.Preamble.Length) : bytes)
             : null;
 }

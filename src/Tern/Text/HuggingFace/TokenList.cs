@@ -14,6 +14,7 @@ internal sealed class TokenList
     private readonly string?[] _spellings;
     private readonly TokenKind[] _kinds;
     private readonly Dictionary<string, int> _ids = new(StringComparer.Ordinal);
+    private readonly List<float> _scores = [];
 
     /// <summary>A list without tokens.</summary>
     /// <param name="rows">Rows of the embedding.</param>
@@ -46,6 +47,28 @@ internal sealed class TokenList
         if (_ids.Count == 0)
             throw vocabulary.Semantic("is empty, must have at least one token");
     }
+
+    /// <summary>Adds the list [[token, score]] of a Unigram model, whose places are the ids.</summary>
+    public void AddScored(JsonField vocabulary)
+    {
+        if (!vocabulary.IsArray)
+            throw vocabulary.Semantic("is missing or no array, must have every token with its score");
+        foreach (JsonField pair in vocabulary.Items)
+        {
+            JsonField[] parts = pair.IsArray && pair.Element.GetArrayLength() == 2 ? [.. pair.Items] : throw pair.Semantic("is not a token with its score");
+            string token = parts[0].Text ?? throw parts[0].Semantic("is missing");
+            if (parts[1].Element.ValueKind != JsonValueKind.Number || !parts[1].Element.TryGetSingle(out float score) || !float.IsFinite(score))
+                throw parts[1].Semantic("is no number that a float32 holds");
+            Add(pair, _scores.Count, token, TokenKind.Normal);
+            _scores.Add(score);
+        }
+
+        if (_scores.Count == 0)
+            throw vocabulary.Semantic("is empty, must have at least one token");
+    }
+
+    /// <summary>The scores of <see cref="AddScored"/>; tokens that came later are found before text is cut, and have 0, fillers the lowest.</summary>
+    public float[] Scores() => [.. Enumerable.Range(0, Count).Select(id => id < _scores.Count ? _scores[id] : _kinds[id] == TokenKind.Unused ? float.MinValue : 0)];
 
     /// <summary>Adds a list of objects with id, content and what matching them obeys, as tokenizer.json has it.</summary>
     public void AddTokens(JsonField tokens, Action<string> warn)

@@ -78,7 +78,7 @@ public sealed class HuggingFaceTokenizerTests
             HashSet<string> made = [.. Enumerable.Range(0, merges.Count).Select(rank => merges.Text(rank).Replace(" ", "", StringComparison.Ordinal))];
             Assert.True(made.Count > 25_000);
             Assert.Equal(ByScore(gguf, made), ByScore(metadata, made));
-            metadata.Set("tokenizer.ggml.merges", StringTable.From([]));
+            metadata.Set("tern.tokenizer.merges_decide", false);
             byScores = Tokenizer.From(metadata, line => Assert.Fail(line));
         }
 

@@ -31,7 +31,7 @@ public sealed class MalformedDirectoryTests
         ["tj_unknown_model_type"] = (Unsupported, "'WordPiece'", d => d.Model["type"] = "WordPiece"),
         ["tj_template_list_of_names_ok"] = (Same, "", d => d.Others["tokenizer_config.json"]["chat_template"] = new JsonArray(new JsonObject { ["name"] = "default", ["template"] = "{{ 1 }}" }, new JsonObject { ["name"] = "tool_use", ["template"] = "{{ 2 }}" })),
 
-        ["empty file"] = (Format, "ends in the middle", d => Raw(d, [])),
+        ["empty file"] = (Format, "is empty", d => Raw(d, [])),
         ["truncated"] = (Format, "ends in the middle", d => Raw(d, d.TokenizerBytes().AsSpan()[..^20])),
         ["zeros"] = (Format, "JSON", d => Raw(d, new byte[64])),
         ["a list"] = (Semantic, "object", d => Raw(d, "[]"u8)),
@@ -48,7 +48,7 @@ public sealed class MalformedDirectoryTests
         ["type is a number"] = (Semantic, "'model.type'", d => d.Model["type"] = 3),
         ["type left out"] = (Same, "", d => d.Model.Remove("type")),
         ["WordLevel"] = (Unsupported, "'WordLevel'", d => d.Model["type"] = "WordLevel"),
-        ["Unigram"] = (Unsupported, "'Unigram'", d => d.Model["type"] = "Unigram"),
+        ["Unigram with an object of tokens"] = (Semantic, "model.vocab", d => d.Model["type"] = "Unigram"),
         ["subword prefix"] = (Unsupported, "'##'", d => d.Model["continuing_subword_prefix"] = "##"),
         ["word suffix"] = (Unsupported, "'</w>'", d => d.Model["end_of_word_suffix"] = "</w>"),
         ["no vocabulary"] = (Semantic, "'model.vocab'", d => d.Model.Remove("vocab")),

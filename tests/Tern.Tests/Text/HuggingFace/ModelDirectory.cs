@@ -90,6 +90,20 @@ internal sealed class ModelDirectory : IDisposable
         return directory;
     }
 
+    /// <summary>Unigram with U+2581: unknown, begin, end, 256 bytes where they are wanted, then the given tokens.</summary>
+    public static ModelDirectory Unigram(string[] tokens, double[] scores, bool hasBytes)
+    {
+        ModelDirectory directory = SpaceMarks([], []);
+        var vocabulary = new JsonArray(new JsonArray("<unk>", 0), new JsonArray("<s>", 0), new JsonArray("</s>", 0));
+        foreach (string token in Enumerable.Range(0, hasBytes ? 256 : 0).Select(value => $"<0x{value:X2}>"))
+            vocabulary.Add(new JsonArray(token, 0));
+        for (int i = 0; i < tokens.Length; i++)
+            vocabulary.Add(new JsonArray(tokens[i], scores[i]));
+        directory.Tokenizer["model"] = new JsonObject { ["type"] = "Unigram", ["unk_id"] = 0, ["byte_fallback"] = hasBytes, ["vocab"] = vocabulary };
+        directory.Rows = vocabulary.Count;
+        return directory;
+    }
+
     /// <summary>What a directory of the model of a GGUF vocabulary would hold: its tokens and types, its merges or those that its scores mean, and its cut.</summary>
     public static ModelDirectory From(Metadata gguf)
     {

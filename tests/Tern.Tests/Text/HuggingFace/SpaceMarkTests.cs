@@ -20,7 +20,7 @@ public sealed class SpaceMarkTests
             Metadata metadata = directory.Read();
             Assert.Empty(directory.Warnings);
             Tokenizer tokenizer = Tokenizer.From(metadata, line => Assert.Fail(line));
-            metadata.Set("tokenizer.ggml.merges", StringTable.From([]));
+            metadata.Set("tern.tokenizer.merges_decide", false);
             Tokenizer byScores = Tokenizer.From(metadata, line => Assert.Fail(line));
             for (int i = 0; i < 20; i++)
             {

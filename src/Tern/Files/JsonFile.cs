@@ -3,13 +3,21 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
-using Tern.Files;
+using Microsoft.Win32.SafeHandles;
 
-namespace Tern.Text.HuggingFace;
+namespace Tern.Files;
+
+/// <summary>What a JSON file may ask for; an error names the property that has the limit, so that whoever trusts the file finds it.</summary>
+/// <param name="Bytes">Its size.</param>
+/// <param name="BytesName">The property that has this limit.</param>
+/// <param name="Depth">Levels of arrays and objects.</param>
+/// <param name="DepthName">The property that has this limit.</param>
+internal sealed record JsonLimits(int Bytes, string BytesName, int Depth, string DepthName);
 
 /// <summary>
 /// A JSON file of a stranger, checked once: its size before it is read, then UTF-8, syntax, depth, half surrogate pairs and properties that occur
-/// twice. After that no access to its values can fail, and every value knows its offset in the file.
+/// twice. After that no access to its values can fail, and every value knows its offset in the file. Links are followed as <see cref="FolderFiles"/>
+/// allows.
 /// </summary>
 internal sealed class JsonFile : IDisposable
 {
@@ -19,16 +27,16 @@ internal sealed class JsonFile : IDisposable
     private readonly int _first;
     private readonly JsonDocument _document;
 
-    private JsonFile(string path, ReadOnlyMemory<byte> bytes, int first, int depth)
+    private JsonFile(string path, ReadOnlyMemory<byte> bytes, int first, JsonLimits limits)
     {
         Path = path;
         _bytes = bytes;
         _first = first;
         CheckUtf8();
-        CheckSyntax(depth);
+        CheckSyntax(limits);
         try
         {
-            _document = JsonDocument.Parse(bytes, new JsonDocumentOptions { MaxDepth = depth, AllowDuplicateProperties = false });
+            _document = JsonDocument.Parse(bytes, new JsonDocumentOptions { MaxDepth = limits.Depth, AllowDuplicateProperties = false });
         }
         catch (JsonException)
         {
@@ -44,35 +52,35 @@ internal sealed class JsonFile : IDisposable
     public JsonField Root => new(this, _document.RootElement, "");
 
     /// <summary>Opens a file, or returns null when there is none.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="bytesMax">Its largest size.</param>
-    /// <param name="limit">Name of that limit in <see cref="HuggingFaceLimits"/>.</param>
-    /// <param name="limits">Has the depth.</param>
-    /// <exception cref="TernException">File: it cannot be read; Limit: it is too long or too deep; Format: it is not JSON.</exception>
-    public static JsonFile? Open(string path, int bytesMax, string limit, HuggingFaceLimits limits)
+    /// <param name="folder">The folder that came as a whole.</param>
+    /// <param name="name">The file's name in it.</param>
+    /// <param name="limits">How large and how deep it may be.</param>
+    /// <exception cref="TernException">File: it cannot be read; Limit: it is too long or too deep; Format: it is not JSON, or a link out of the folder.</exception>
+    public static JsonFile? Open(string folder, string name, JsonLimits limits)
     {
-        if (ReadBytes(path, bytesMax, limit) is not { } bytes)
+        if (ReadBytes(folder, name, limits.Bytes, limits.BytesName) is not { } bytes)
             return null;
         int first = bytes.AsSpan().StartsWith(Encoding.UTF8.Preamble) ? Encoding.UTF8.Preamble.Length : 0;
-        return new JsonFile(path, bytes.AsMemory(first), first, limits.JsonDepth);
+        return new JsonFile(System.IO.Path.Combine(folder, name), bytes.AsMemory(first), first, limits);
     }
 
     /// <summary>All bytes of a file that may be absent and may not be longer than a limit.</summary>
-    public static byte[]? ReadBytes(string path, int bytesMax, string limit)
+    /// <param name="folder">The folder that came as a whole.</param>
+    /// <param name="name">The file's name in it.</param>
+    /// <param name="bytesMax">Its largest size.</param>
+    /// <param name="limit">The property that has this limit.</param>
+    public static byte[]? ReadBytes(string folder, string name, int bytesMax, string limit)
     {
-        try
-        {
-            var file = new FileInfo(path);
-            if (!file.Exists)
-                return null;
-            if (file.Length > bytesMax)
-                throw FileError.At(ErrorKind.Limit, path, bytesMax, "length", Text($"{file.Length} bytes are above the limit {nameof(HuggingFaceLimits)}.{limit} of {bytesMax}"), "raise the limit if the file is to be trusted");
-            return System.IO.File.ReadAllBytes(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw FileError.Whole(ErrorKind.File, path, "file", e.Message, "check its permissions", e);
-        }
+        if (FolderFiles.Find(folder, name) is not { } path)
+            return null;
+        using SafeFileHandle handle = ModelFile.Open(path, out long length);
+        if (length > bytesMax)
+            throw FileError.At(ErrorKind.Limit, path, bytesMax, "length", Text($"{length} bytes are above the limit {limit} of {bytesMax}"), "raise the limit if the file is to be trusted");
+        byte[] bytes = new byte[length];
+        int done = 0;
+        while (done < bytes.Length && RandomAccess.Read(handle, bytes.AsSpan(done), done) is > 0 and int count)
+            done += count;
+        return done == bytes.Length ? bytes : bytes[..done];
     }
 
     /// <summary>An error at a value of this file.</summary>
@@ -82,7 +90,8 @@ internal sealed class JsonFile : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _document.Dispose();
 
-    private long Offset(JsonElement element) =>
+    /// <summary>Where a value of this file stands; where the contents begin for one that is not there.</summary>
+    public long Offset(JsonElement element) =>
         element.ValueKind != JsonValueKind.Undefined && _bytes.Span.Overlaps(JsonMarshal.GetRawUtf8Value(element), out int offset) ? _first + offset : _first;
 
     private void CheckUtf8()
@@ -95,15 +104,15 @@ internal sealed class JsonFile : IDisposable
         throw Format(_bytes.Length - rest.Length, "UTF-8", Text($"the byte 0x{rest[0]:X2} begins no character"));
     }
 
-    private void CheckSyntax(int depth)
+    private void CheckSyntax(JsonLimits limits)
     {
         var reader = new Utf8JsonReader(_bytes.Span, new JsonReaderOptions { MaxDepth = int.MaxValue });
         try
         {
             while (reader.Read())
             {
-                if (reader.CurrentDepth >= depth && reader.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray)
-                    throw FileError.At(ErrorKind.Limit, Path, _first + reader.TokenStartIndex, "depth", Text($"arrays and objects are nested deeper than the limit {nameof(HuggingFaceLimits)}.{nameof(HuggingFaceLimits.JsonDepth)} of {depth}"), "raise the limit if the file is to be trusted");
+                if (reader.CurrentDepth >= limits.Depth && reader.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray)
+                    throw FileError.At(ErrorKind.Limit, Path, _first + reader.TokenStartIndex, "depth", Text($"arrays and objects are nested deeper than the limit {limits.DepthName} of {limits.Depth}"), "raise the limit if the file is to be trusted");
                 if (reader.ValueIsEscaped)
                     reader.GetString();
             }

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Tern.Text.HuggingFace;
+namespace Tern.Files;
 
 /// <summary>
 /// A place in a <see cref="JsonFile"/> that may hold nothing: a missing field and <c>null</c> are the same, as they are to the programs that write
@@ -67,6 +67,9 @@ internal readonly record struct JsonField(JsonFile File, JsonElement Element, st
     /// <exception cref="TernException">Semantic: this is something else than an integer of 64 bits.</exception>
     public long? Integer =>
         !Exists ? null : Element.ValueKind == JsonValueKind.Number && Element.TryGetInt64(out long value) ? value : throw Wrong("an integer");
+
+    /// <summary>Where the value stands in the file; where the contents begin when there is none.</summary>
+    public long Offset => File.Offset(Element);
 
     /// <summary>An error of any kind about this value.</summary>
     public TernException Error(ErrorKind kind, string what, string remedy) => File.Error(kind, Element, Name, what, remedy);
