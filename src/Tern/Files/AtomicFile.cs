@@ -15,6 +15,8 @@ internal static partial class AtomicFile
 {
     private const string PartialSuffix = ".tern-partial";
     private const int InputOutputError = 5; // EIO on Linux and macOS
+    private const int CurrentFolder = -100; // AT_FDCWD on Linux: paths that do not begin with / are below the current folder
+    private const uint ExchangeFlag = 2; // RENAME_EXCHANGE
 
     /// <summary>Writes a file.</summary>
     /// <param name="path">The final name; a file that is there is replaced, and whoever has it mapped keeps the old bytes.</param>
@@ -82,6 +84,25 @@ internal static partial class AtomicFile
         if (failed)
             throw new IOException($"the folder {folder} could not be flushed to the disk");
     }
+
+    /// <summary>Gives two files or folders each other's names in one step. False where the system or the file system cannot.</summary>
+    internal static bool TryExchange(string one, string other)
+    {
+        if (!OperatingSystem.IsLinux())
+            return false;
+        try
+        {
+            return RenameExchange(CurrentFolder, one, CurrentFolder, other, ExchangeFlag) == 0;
+        }
+        catch (EntryPointNotFoundException)
+        {
+            // A C library older than the call.
+            return false;
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "renameat2", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int RenameExchange(int oldFolder, string oldPath, int newFolder, string newPath, uint flags);
 
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int OpenFolder(string path, int flags);

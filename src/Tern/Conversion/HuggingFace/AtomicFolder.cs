@@ -7,8 +7,9 @@ namespace Tern.Conversion.HuggingFace;
 /// <code>
 /// write NAME.tern-partial/…, each file flushed → rename to NAME → flush the folder above
 /// </code>
-/// A folder that is replaced steps aside to NAME.tern-replaced first, because no system renames over a folder that is not empty; a process that dies
-/// between the two renames leaves no NAME, and never a wrong one.
+/// No system renames over a folder that is not empty. On Linux the new folder and the one to be replaced exchange their names in one step, and
+/// the old one is deleted as NAME.tern-partial. Where that cannot be done the old one steps aside to NAME.tern-replaced first: a process that dies
+/// between those two renames leaves no NAME, and never a wrong one.
 /// </summary>
 internal static class AtomicFolder
 {
@@ -41,8 +42,16 @@ internal static class AtomicFolder
 
     private static void Publish(string partial, string folder)
     {
-        string replaced = folder + ReplacedSuffix;
+        string above = Path.GetDirectoryName(folder)!;
         AtomicFile.FlushFolder(partial);
+        if (Directory.Exists(folder) && AtomicFile.TryExchange(partial, folder))
+        {
+            AtomicFile.FlushFolder(above);
+            Remove(partial);
+            return;
+        }
+
+        string replaced = folder + ReplacedSuffix;
         if (Directory.Exists(folder))
         {
             Remove(replaced);
@@ -50,7 +59,7 @@ internal static class AtomicFolder
         }
 
         Directory.Move(partial, folder);
-        AtomicFile.FlushFolder(Path.GetDirectoryName(folder)!);
+        AtomicFile.FlushFolder(above);
         Remove(replaced);
     }
 
