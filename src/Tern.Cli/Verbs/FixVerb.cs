@@ -29,7 +29,7 @@ internal static class FixVerb
         {
             string path = ModelArgument.Resolve(result.GetValue(input));
             string target = Target(path, result.GetValue(output), result.GetValue(inPlace));
-            OutputPlace.Check(target, result.GetValue(force) || result.GetValue(inPlace));
+            OutputPlace.CheckFile(target, result.GetValue(force) || result.GetValue(inPlace));
             ModelOptions options = binding.Options(result) with { CancellationToken = interrupt.Token };
             (I2sLayout layout, string? arrangement) = LayoutOf(path, options, interrupt);
             using ModelSource source = Model.Open(path, options with { I2sLayout = layout });

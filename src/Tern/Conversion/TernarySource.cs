@@ -27,16 +27,14 @@ internal enum Ternarisation
 internal sealed class TernarySource
 {
     private const double TwnThreshold = 0.7;
-    private const float SmallestMean = 1e-5f;
 
     private readonly Tensor _tensor;
     private readonly float[] _scales; // [rows, groups]
     private readonly bool[]? _empty; // [rows, groups]: the scale in the file is 0
-    private readonly float[] _cuts; // [rows] or [1]: the code of w is 0 up to |w| / divisor of this; unused by ternary types
-    private readonly float _divisor;
+    private readonly float[] _cuts; // [rows] or [1]: the code of w is 0 up to |w| of this; unused by ternary types
 
-    private TernarySource(Tensor tensor, float[] scales, bool[]? empty, float[] cuts, float divisor = 1) =>
-        (_tensor, _scales, _empty, _cuts, _divisor) = (tensor, scales, empty, cuts, divisor);
+    private TernarySource(Tensor tensor, float[] scales, bool[]? empty, float[] cuts) =>
+        (_tensor, _scales, _empty, _cuts) = (tensor, scales, empty, cuts);
 
     private int Columns => (int)_tensor.Columns;
 
@@ -78,16 +76,14 @@ internal sealed class TernarySource
         bool IsExact(long row) => WithRow(tensor, row, weights => scales[row] = Magnitude(weights)) >= 0;
     }
 
-    /// <summary>Floats with scale = mean |w| of the tensor: the mean in doubles, row by row in order, so that it does not depend on the threads.</summary>
+    /// <summary>Floats by the rule of BitNet b1.58 (<see cref="Numerics.AbsMean"/>): the mean in doubles, row by row in order, so that it does not depend on the threads.</summary>
     public static TernarySource AbsMean(Tensor tensor, RowLoop loop)
     {
         double[] sums = RowSums(tensor, loop);
-        float mean = Math.Max(Checked(tensor, (float)(sums.Sum() / ((double)tensor.Columns * tensor.Rows))), SmallestMean);
+        float scale = Checked(tensor, Numerics.AbsMean.Scale(sums.Sum() / ((double)tensor.Columns * tensor.Rows)));
         var scales = new float[tensor.Rows];
-        Array.Fill(scales, mean);
-
-        // round(w / mean), halves to even, is 0 up to and including one half.
-        return new TernarySource(tensor, scales, null, [0.5f], mean);
+        Array.Fill(scales, scale);
+        return new TernarySource(tensor, scales, null, [Numerics.AbsMean.Cut(scale)]);
     }
 
     /// <summary>Floats by the rule of ternary weight networks, with a scale per row or per tensor.</summary>
@@ -125,15 +121,9 @@ internal sealed class TernarySource
         codes = codes[..Columns];
         if (_cuts.Length > 0)
         {
-            float cut = _cuts[_cuts.Length > 1 ? (int)row : 0];
             float[] floats = ArrayPool<float>.Shared.Rent(Columns);
             _tensor.DecodeRow(row, floats);
-            for (int i = 0; i < codes.Length; i++)
-            {
-                float x = floats[i] / _divisor;
-                codes[i] = (sbyte)((x > cut ? 1 : 0) - (x < -cut ? 1 : 0));
-            }
-
+            Numerics.AbsMean.Round(floats.AsSpan(0, Columns), _cuts[_cuts.Length > 1 ? (int)row : 0], codes);
             ArrayPool<float>.Shared.Return(floats);
             return;
         }

@@ -29,6 +29,7 @@ internal static partial class AtomicFile
         try
         {
             stream = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 1 << 20);
+            UnfinishedOutput.Add(partial);
             write(stream);
             stream.Flush(flushToDisk: true);
 
@@ -46,6 +47,11 @@ internal static partial class AtomicFile
             if (e is IOException or UnauthorizedAccessException or ArgumentException { ParamName: "path" })
                 throw FileError.Whole(ErrorKind.File, path, "file", $"cannot be written: {e.Message}", "check the folder, its permissions and the free space", e);
             throw;
+        }
+        finally
+        {
+            if (stream is not null)
+                UnfinishedOutput.Remove(partial);
         }
     }
 

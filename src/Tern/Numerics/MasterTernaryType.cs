@@ -5,19 +5,13 @@ namespace Tern.Numerics;
 
 /// <summary>
 /// Float weights that a model was trained to round to ternary ones in every step (BitNet b1.58, "online" checkpoints). They are rounded here
-/// as in training; one instance per tensor.
-/// <code>
-///   scale = max(mean |w|, 1e-5)         code = clamp(round(w / scale), -1, 1), halves to even
-/// </code>
-/// The mean is taken at the first question for it, once: in double precision over pieces of a fixed size, whose sums are added in order,
+/// as in training (<see cref="AbsMean"/>); one instance per tensor. The mean is taken at the first question for it, once: in double precision over pieces of a fixed size, whose sums are added in order,
 /// so that it does not depend on the number of threads.
 /// </summary>
 /// <param name="floats">F32, F16 or BF16: what the bytes are.</param>
 /// <param name="order">How rows are handed out.</param>
 internal sealed class MasterTernaryType(TensorType floats, RowOrder order) : TernaryType
 {
-    private const float ScaleMin = 1e-5f;
-
     /// <summary>Weights that are summed before the sum joins the others.</summary>
     private const int PieceWeights = 1 << 18;
 
@@ -26,6 +20,7 @@ internal sealed class MasterTernaryType(TensorType floats, RowOrder order) : Ter
 
     private readonly Lock _once = new();
     private float _scale = float.NaN;
+    private float _cut;
     private volatile bool _isKnown;
 
     public override string Name => $"{floats.Name}_MASTER";
@@ -51,8 +46,8 @@ internal sealed class MasterTernaryType(TensorType floats, RowOrder order) : Ter
         {
             if (!_isKnown)
             {
-                // Not Math.Max with a double: the floor is a float32 too, and NaN must stay NaN so that it is refused.
-                _scale = MathF.Max((float)(SumOfMagnitudes(tensor) / ((double)tensor.Rows * tensor.Columns)), ScaleMin);
+                _scale = AbsMean.Scale(SumOfMagnitudes(tensor) / ((double)tensor.Rows * tensor.Columns));
+                _cut = AbsMean.Cut(_scale);
                 _isKnown = true;
             }
 
@@ -64,8 +59,7 @@ internal sealed class MasterTernaryType(TensorType floats, RowOrder order) : Ter
 
     public override void DecodeCodes(Tensor tensor, long row, Span<sbyte> codes)
     {
-        // The quotient rounds away from zero iff |w| > scale / 2: the half is exact, and so is the comparison.
-        float half = ScaleOf(tensor, row, 0) / 2;
+        _ = ScaleOf(tensor, row, 0); // known from here on, and the cut with it
         int columns = checked((int)tensor.Columns);
         long first = order.Source(row) * columns;
         Span<float> step = stackalloc float[StepWeights];
@@ -73,29 +67,7 @@ internal sealed class MasterTernaryType(TensorType floats, RowOrder order) : Ter
         {
             int count = Math.Min(StepWeights, columns - done);
             Read(tensor, first + done, step[..count]);
-            Round(step[..count], half, codes.Slice(done, count));
-        }
-    }
-
-    private static void Round(ReadOnlySpan<float> weights, float half, Span<sbyte> codes)
-    {
-        int i = 0;
-        Vector256<float> above = Vector256.Create(half), below = Vector256.Create(-half);
-        for (; i <= weights.Length - 32; i += 32)
-        {
-            Vector256<short> low = Vector256.Narrow(Codes(weights[i..]), Codes(weights[(i + 8)..]));
-            Vector256<short> high = Vector256.Narrow(Codes(weights[(i + 16)..]), Codes(weights[(i + 24)..]));
-            Vector256.Narrow(low, high).CopyTo(codes[i..]);
-        }
-
-        for (; i < weights.Length; i++)
-            codes[i] = (sbyte)((weights[i] > half ? 1 : 0) - (weights[i] < -half ? 1 : 0));
-
-        // A comparison that holds is -1 in every bit.
-        Vector256<int> Codes(ReadOnlySpan<float> eight)
-        {
-            Vector256<float> w = Vector256.Create(eight);
-            return Vector256.LessThan(w, below).AsInt32() - Vector256.GreaterThan(w, above).AsInt32();
+            AbsMean.Round(step[..count], _cut, codes.Slice(done, count));
         }
     }
 

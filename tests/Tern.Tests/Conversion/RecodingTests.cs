@@ -98,7 +98,7 @@ public sealed class RecodingTests : IDisposable
         Tensor tensor = source.Tensors["blk.0.attn_q.weight"];
         float scale = TernarySource.Of(tensor).CommonScale!.Value;
         Assert.Equal((float)mean, scale);
-        Assert.Equal(weights.Select(w => (sbyte)Math.Clamp(MathF.Round(w / scale), -1, 1)), CodesOf(tensor));
+        Assert.Equal(weights.Select(w => (sbyte)Math.Clamp(MathF.Round(w * (1 / scale)), -1, 1)), CodesOf(tensor));
     }
 
     [Theory]
@@ -157,6 +157,21 @@ public sealed class RecodingTests : IDisposable
         var plan = ConversionPlan.Of(source, new ConversionOptions { Linears = TensorType.TQ1_0 }, CancellationToken.None);
         Assert.Same(TensorType.I2S, plan.Tensors[0].Type);
         Assert.Contains(plan.Warnings, w => w.Contains("blk.0.ffn_down.weight", StringComparison.Ordinal) && w.Contains("I2_S", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(float.NaN, "F16", "damaged")]
+    [InlineData(float.NegativeInfinity, "Q8_0", "damaged")]
+    [InlineData(1e6f, "F16", "bf16 or f32")]
+    public void Weights_that_the_type_cannot_hold_are_refused_with_their_place(float weight, string name, string words)
+    {
+        float[] weights = RandomFloats(seed: 4, Columns * Rows);
+        weights[(3 * Columns) + 70] = weight;
+        TensorType type = TensorType.All.First(t => t.Name == name);
+        TernException e = Assert.Throws<TernException>(() => Recode(WriteFloats(weights), _folder.File("out.gguf"), new ConversionOptions { Linears = type, Threads = 2 }));
+        Assert.Contains("row 3, column 70", e.Message, StringComparison.Ordinal);
+        Assert.Contains(words, e.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder.File("out.gguf")));
     }
 
     [SharedFact]

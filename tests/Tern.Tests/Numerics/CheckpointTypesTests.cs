@@ -66,7 +66,7 @@ public sealed class CheckpointTypesTests
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(3)]
-    public void Master_codes_are_the_rounded_quotient(int seed)
+    public void Master_codes_are_the_rounded_product(int seed)
     {
         const int columns = 96, rows = 64;
         var random = new Random(seed);
@@ -80,11 +80,30 @@ public sealed class CheckpointTypesTests
         Assert.Equal((float)(weights.Sum(w => (double)MathF.Abs(w)) / weights.Length), scale, 1e-9f);
         Span<float> inPlace = MemoryMarshal.Cast<byte, float>(sample.Bytes);
         float half = scale / 2;
-        float[] near = [half, -half, MathF.BitIncrement(half), MathF.BitDecrement(half), -MathF.BitIncrement(half), -MathF.BitDecrement(half), 0, -0f, scale, 1e30f];
-        near.CopyTo(inPlace); // the scale is known already and stays
+        List<float> near = [0, -0f, scale, 1e30f, -1e30f];
+        for (int step = -4; step <= 4; step++)
+            near.AddRange([BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(half) + step), -BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(half) + step)]);
+        near.ToArray().CopyTo(inPlace); // the scale is known already and stays
         sbyte[] codes = Codes(sample);
         for (int i = 0; i < codes.Length; i++)
-            Assert.Equal((sbyte)Math.Clamp(MathF.Round(inPlace[i] / scale, MidpointRounding.ToEven), -1, 1), codes[i]);
+            Assert.Equal((sbyte)Math.Clamp(MathF.Round(inPlace[i] * (1 / scale), MidpointRounding.ToEven), -1, 1), codes[i]);
+    }
+
+    /// <summary>The cut against the definition, at scales of every size; quotient and product differ at some of them.</summary>
+    [Fact]
+    public void The_cut_is_where_the_product_with_the_inverse_passes_one_half()
+    {
+        var random = new Random(7);
+        int differs = 0;
+        for (int i = 0; i < 2_000; i++)
+        {
+            float scale = (float)Math.Pow(10, (random.NextDouble() * 12) - 5), inverse = 1 / scale;
+            float cut = AbsMean.Cut(scale);
+            Assert.True(cut * inverse <= 0.5f && MathF.BitIncrement(cut) * inverse > 0.5f, $"{scale:R}: {cut:R}");
+            differs += cut == scale / 2 ? 0 : 1;
+        }
+
+        Assert.InRange(differs, 1, 1_999);
     }
 
     [Fact]

@@ -9,11 +9,11 @@ namespace Tern.Conversion.HuggingFace;
 /// </code>
 /// No system renames over a folder that is not empty. On Linux the new folder and the one to be replaced exchange their names in one step, and
 /// the old one is deleted as NAME.tern-partial. Where that cannot be done the old one steps aside to NAME.tern-replaced first: a process that dies
-/// between those two renames leaves no NAME, and never a wrong one.
+/// between those two renames leaves no NAME, and never a wrong one. NAME.tern-lock keeps a second writer of the same folder away.
 /// </summary>
 internal static class AtomicFolder
 {
-    private const string PartialSuffix = ".tern-partial", ReplacedSuffix = ".tern-replaced";
+    private const string PartialSuffix = ".tern-partial", ReplacedSuffix = ".tern-replaced", LockSuffix = ".tern-lock";
 
     /// <summary>Writes a folder.</summary>
     /// <param name="folder">The final name; a folder that is there is replaced.</param>
@@ -22,9 +22,13 @@ internal static class AtomicFolder
     public static void Write(string folder, Action<string> write)
     {
         folder = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
-        string partial = folder + PartialSuffix;
+        string partial = folder + PartialSuffix, locked = folder + LockSuffix;
+        FileStream? gate = null;
         try
         {
+            gate = new FileStream(locked, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
+            UnfinishedOutput.Add(locked);
+            UnfinishedOutput.Add(partial);
             if (Directory.Exists(partial))
                 Directory.Delete(partial, recursive: true);
             Directory.CreateDirectory(partial);
@@ -33,10 +37,20 @@ internal static class AtomicFolder
         }
         catch (Exception e)
         {
-            Remove(partial);
+            if (gate is not null)
+                Remove(partial);
             if (e is IOException or UnauthorizedAccessException)
                 throw FileError.Whole(ErrorKind.File, folder, "folder", $"cannot be written: {e.Message}", "check the folder above, its permissions and the free space", e);
             throw;
+        }
+        finally
+        {
+            if (gate is not null)
+            {
+                gate.Dispose();
+                UnfinishedOutput.Remove(partial);
+                UnfinishedOutput.Remove(locked);
+            }
         }
     }
 
