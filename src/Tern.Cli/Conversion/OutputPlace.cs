@@ -1,4 +1,3 @@
-using System.Globalization;
 using Tern.Cli.Terminal;
 
 namespace Tern.Cli.Conversion;
@@ -6,8 +5,6 @@ namespace Tern.Cli.Conversion;
 /// <summary>Looks at the place where something large will be written before the work begins.</summary>
 internal static class OutputPlace
 {
-    private const double GB = 1e9;
-
     /// <summary>Refuses a file name that is taken, unless told otherwise, a device, a folder, and a place in a folder that does not exist.</summary>
     /// <exception cref="TernException">The output is there already, or cannot be.</exception>
     public static void CheckFile(string path, bool force)
@@ -65,6 +62,6 @@ internal static class OutputPlace
         }
 
         if (free < bytes)
-            throw new TernException(ErrorKind.File, string.Create(CultureInfo.InvariantCulture, $"{path}: needs about {bytes / GB:0.00} GB, and {free / GB:0.00} GB are free: make room, or write to another disk"));
+            throw new TernException(ErrorKind.File, $"{path}: needs about {RecodingRun.Size(bytes)}, and {RecodingRun.Size(free)} are free: make room, or write to another disk");
     }
 }

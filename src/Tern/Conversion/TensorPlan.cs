@@ -196,7 +196,7 @@ internal sealed class ConversionPlan
             _notes.Add(string.Create(CultureInfo.InvariantCulture, $"{_keptDense.Count} layers such as '{_keptDense[0]}' are not ternary in this model and stay as they are"));
 
         if (Ternarises)
-            _warnings.Add("these weights were NOT trained to be ternary: what is written will most likely talk nonsense; the perplexity below says how bad it is; q8_0 and q4_0 keep the model");
+            _warnings.Add("these weights were NOT trained to be ternary: what is written will most likely talk nonsense; q8_0 and q4_0 keep the model");
         if (_tensors.Exists(t => t.Source.Type.IsTernary && IsLinear(t.Source) && !t.Type.IsTernary))
         {
             string weights = s_keepTernaryWeights.Contains(MainType) ? "the weights are the same (their scale rounded)" : "the weights are rounded";
