@@ -76,14 +76,15 @@ internal sealed class TernarySource
         bool IsExact(long row) => WithRow(tensor, row, weights => scales[row] = Magnitude(weights)) >= 0;
     }
 
-    /// <summary>Floats by the rule of BitNet b1.58 (<see cref="Numerics.AbsMean"/>): the mean in doubles, row by row in order, so that it does not depend on the threads.</summary>
+    /// <summary>Floats with scale = mean |w| of the tensor: the mean in doubles, row by row in order, so that it does not depend on the threads.</summary>
     public static TernarySource AbsMean(Tensor tensor, RowLoop loop)
     {
         double[] sums = RowSums(tensor, loop);
-        float scale = Checked(tensor, Numerics.AbsMean.Scale(sums.Sum() / ((double)tensor.Columns * tensor.Rows)));
+        float mean = Checked(tensor, Numerics.AbsMean.Scale(sums.Sum() / ((double)tensor.Columns * tensor.Rows)));
         var scales = new float[tensor.Rows];
-        Array.Fill(scales, scale);
-        return new TernarySource(tensor, scales, null, [Numerics.AbsMean.Cut(scale)]);
+        Array.Fill(scales, mean);
+
+        return new TernarySource(tensor, scales, null, [Numerics.AbsMean.Cut(mean)]);
     }
 
     /// <summary>Floats by the rule of ternary weight networks, with a scale per row or per tensor.</summary>
@@ -121,9 +122,10 @@ internal sealed class TernarySource
         codes = codes[..Columns];
         if (_cuts.Length > 0)
         {
+            float cut = _cuts[_cuts.Length > 1 ? (int)row : 0];
             float[] floats = ArrayPool<float>.Shared.Rent(Columns);
             _tensor.DecodeRow(row, floats);
-            Numerics.AbsMean.Round(floats.AsSpan(0, Columns), _cuts[_cuts.Length > 1 ? (int)row : 0], codes);
+            Numerics.AbsMean.Round(floats.AsSpan(0, Columns), cut, codes);
             ArrayPool<float>.Shared.Return(floats);
             return;
         }

@@ -98,7 +98,7 @@ public sealed class RecodingTests : IDisposable
         Tensor tensor = source.Tensors["blk.0.attn_q.weight"];
         float scale = TernarySource.Of(tensor).CommonScale!.Value;
         Assert.Equal((float)mean, scale);
-        Assert.Equal(weights.Select(w => (sbyte)Math.Clamp(MathF.Round(w * (1 / scale)), -1, 1)), CodesOf(tensor));
+        Assert.Equal(weights.Select(w => (sbyte)Math.Clamp(MathF.Round(w * (1 / scale), MidpointRounding.ToEven), -1, 1)), CodesOf(tensor));
     }
 
     [Theory]
