@@ -184,7 +184,7 @@ internal sealed class Importer(HubSettings settings, ModelStore store, TransferP
                     progress.Add(count);
                 }
 
-                to.Flush(flushToDisk: true);
+                AtomicFile.FlushToDisk(to);
                 length = to.Length;
                 sha256 = Convert.ToHexStringLower(hash.GetHashAndReset());
             }

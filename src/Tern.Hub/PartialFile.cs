@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
 using Microsoft.Win32.SafeHandles;
+using Tern.Files;
 
 namespace Tern.Hub;
 
@@ -136,7 +137,7 @@ internal sealed class PartialFile : IDisposable
     /// <summary>Gives the checked file its last name, durably.</summary>
     public void Finish(string path)
     {
-        RandomAccess.FlushToDisk(Handle);
+        AtomicFile.FlushToDisk(Handle);
 
         // Renamed while locked where that is possible, see Open.
         if (OperatingSystem.IsWindows())

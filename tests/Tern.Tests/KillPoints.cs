@@ -59,12 +59,13 @@ internal static partial class KillPoints
     }
 
     /// <summary>Runs the program and kills it at a point. False when it ended before it came there.</summary>
-    public static bool Kill(ProcessStartInfo start, KillPoint point)
-    {
-        // Without --seccomp-bpf, with which strace 6.1 never gets beyond the first call of a kind.
-        (int exitCode, _) = Run(start, ["-o", "/dev/null", "-e", "trace=" + point.Call, "-e", string.Create(CultureInfo.InvariantCulture, $"inject={point.Call}:signal=SIGKILL:when={point.Count}")]);
-        return exitCode is 137 or -9;
-    }
+    public static bool Kill(ProcessStartInfo start, KillPoint point) =>
+        Inject(start, point.Call, string.Create(CultureInfo.InvariantCulture, $"signal=SIGKILL:when={point.Count}")).ExitCode is 137 or -9;
+
+    /// <summary>Runs the program while something happens to its calls of a kind, in strace's words: <c>error=ENOSPC:when=3+</c>, <c>signal=SIGINT:when=2</c>.</summary>
+    // Without --seccomp-bpf, with which strace 6.1 never gets beyond the first call of a kind.
+    public static (int ExitCode, string Error) Inject(ProcessStartInfo start, string call, string what) =>
+        Run(start, ["-o", "/dev/null", "-e", "trace=" + call, "-e", $"inject={call}:{what}"]);
 
     private static string Calls => string.Join(',', s_calls);
 
@@ -117,4 +118,10 @@ internal static partial class KillPoints
 public sealed class KillPointFactAttribute : FactAttribute
 {
     public KillPointFactAttribute() => Skip = KillPoints.Unavailable;
+}
+
+/// <summary>A theory that kills programs with strace; where that cannot be done it is skipped aloud.</summary>
+public sealed class KillPointTheoryAttribute : TheoryAttribute
+{
+    public KillPointTheoryAttribute() => Skip = KillPoints.Unavailable;
 }

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Tern.Files;
 
 namespace Tern.Cli.Chat;
 
@@ -69,7 +70,7 @@ internal sealed class Conversation(LanguageModel model, bool isChat, string? sys
             using (FileStream stream = new(temporary, FileMode.CreateNew, FileAccess.Write))
             {
                 stream.Write(bytes);
-                stream.Flush(flushToDisk: true);
+                AtomicFile.FlushToDisk(stream);
             }
 
             File.Move(temporary, path, overwrite: true);

@@ -20,7 +20,7 @@ internal sealed class RecodingRun
     private const int PerplexityContext = 512;
 
     private readonly Option<string> _ptq = OptionOf.Choice("--ptq", ["refuse", "absmean", "twn"], "refuse", "How to make a model ternary that was not trained for it, which ruins it: one scale for the mean |w| of a tensor, or the ternary weight networks of 2016.");
-    private readonly Option<string?> _text = OptionOf.Text("--text", "FILE", "Measure the perplexity of this text before and after.");
+    private readonly Option<string?> _text = OptionOf.Text("--text", "FILE", "Measure the perplexity of this text before and after; left out with --ptq: of a short English text.");
     private readonly Option<bool> _force = OptionOf.Flag("--force", "Replace the output if it is there.");
     private readonly Option<string?> _embeddings;
     private readonly Option<string?> _output;
@@ -55,6 +55,10 @@ internal sealed class RecodingRun
     /// <summary>Whether an output that is there may be replaced.</summary>
     public bool Force(ParseResult result) => result.GetValue(_force);
 
+    /// <summary>Whether any option asks for other types than the model has.</summary>
+    public bool RecodesMore(ParseResult result) =>
+        result.GetValue(_embeddings) is not null || result.GetValue(_output) is not null || result.GetValue(_text) is not null || result.GetValue(_ptq) != "refuse";
+
     public ModelOptions ModelOptions(ParseResult result) => _model.Options(result) with { CancellationToken = _interrupt.Token };
 
     /// <summary>Writes a model as a GGUF file.</summary>
@@ -65,7 +69,7 @@ internal sealed class RecodingRun
     /// <param name="embeddingsOtherwise">Type of the embeddings where no option says one; null: as they are.</param>
     public int Run(ParseResult result, string input, string output, TensorType? linears, TensorType? embeddingsOtherwise)
     {
-        OutputPlace.Check(output, Force(result));
+        OutputPlace.CheckFile(output, Force(result));
         ModelOptions modelOptions = ModelOptions(result);
         int threads = modelOptions.Threads > 0 ? modelOptions.Threads : Cpu.ComputeThreads;
         TensorType? embeddings = TypeOf(result.GetValue(_embeddings)) ?? embeddingsOtherwise;
@@ -78,15 +82,22 @@ internal sealed class RecodingRun
             Threads = threads,
         };
         string? text = result.GetValue(_text) is { } file ? TextInput.ReadFile(file) : null;
-        PerplexityReport? before = text is null ? null : Perplexity(input, modelOptions, text, "before");
+        int context = PerplexityContext;
+        PerplexityReport? before = text is null ? null : Perplexity(input, modelOptions, text, context, "before");
         var clock = Stopwatch.StartNew();
         using (ModelSource source = Model.Open(input, modelOptions))
         {
             Messages.Warnings(source.Warnings);
-            Model.ReadSpec(source, Messages.Warning);
+            ModelSpec spec = Model.ReadSpec(source, Messages.Warning);
             ConversionPlan plan = Work.Wait("looking at the weights", () => ConversionPlan.Of(source, options, _interrupt.Token));
             Metadata metadata = GgufConversion.MetadataOf(source, plan);
             Messages.Warnings(plan.Warnings);
+            if (plan.Ternarises && text is null && !spec.IsEmbedding)
+            {
+                (text, context) = (LayoutTrial.Text, LayoutTrial.Context);
+                before = Perplexity(input, modelOptions, text, context, "before");
+            }
+
             long predicted = GgufConversion.PredictBytes(plan, metadata);
             OutputPlace.CheckSpace(output, predicted);
             Console.Out.WriteLine($"{output}: will have about {Size(predicted)}");
@@ -104,7 +115,7 @@ internal sealed class RecodingRun
 
         if (before is not null)
         {
-            PerplexityReport after = Perplexity(output, modelOptions with { I2sLayout = I2sLayout.Canonical }, text!, "after");
+            PerplexityReport after = Perplexity(output, modelOptions with { I2sLayout = I2sLayout.Canonical }, text!, context, "after");
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"perplexity {before.Value:0.0000} ± {before.StandardError:0.0000} before, {after.Value:0.0000} ± {after.StandardError:0.0000} after (x {after.Value / before.Value:0.00})"));
@@ -113,14 +124,14 @@ internal sealed class RecodingRun
         return ExitCode.Success;
     }
 
-    private PerplexityReport Perplexity(string path, ModelOptions options, string text, string when)
+    private PerplexityReport Perplexity(string path, ModelOptions options, string text, int context, string when)
     {
         using Model model = LoadedModel.Load(path, options, _interrupt.Token);
-        int context = Math.Min(PerplexityContext, model.Spec.ContextLength);
-        return Work.Measure($"perplexity {when}", progress => Tern.Measure.Perplexity.Measure(model, text, context, KvType.F32, progress, _interrupt.Token));
+        return Work.Measure($"perplexity {when}", progress => Tern.Measure.Perplexity.Measure(model, text, Math.Min(context, model.Spec.ContextLength), KvType.F32, progress, _interrupt.Token));
     }
 
-    private static string Size(long bytes) =>
+    /// <summary>Bytes for people.</summary>
+    public static string Size(long bytes) =>
         bytes >= 1e9 ? string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e9:0.00} GB") : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e6:0.00} MB");
 
     private static Option<string?> TypeOption(string name, string description)
@@ -128,7 +139,7 @@ internal sealed class RecodingRun
         Option<string?> option = OptionOf.Text(name, string.Join('|', TypeNames), description);
         option.Validators.Add(result =>
         {
-            if (result.Tokens is [var token] && !TypeNames.Contains(token.Value, StringComparer.Ordinal))
+            if (result.Tokens is [var token] && !TypeNames.Contains(token.Value, StringComparer.OrdinalIgnoreCase))
                 result.AddError($"'{token.Value}' is not a value of {name}: it takes {string.Join(", ", TypeNames[..^1])} or {TypeNames[^1]}");
         });
         return option;

@@ -1,10 +1,11 @@
 using System.Runtime.InteropServices;
+using Tern.Files;
 
 namespace Tern.Cli.Terminal;
 
 /// <summary>
 /// Ctrl+C. Work that looks at <see cref="Token"/> ends by itself; work that does not is cut off after a moment, and a second Ctrl+C does not
-/// wait at all. A conversation takes the signal for itself while it answers.
+/// wait at all. Either way nothing half written stays behind. A conversation takes the signal for itself while it answers.
 /// </summary>
 internal sealed class Interrupt : IDisposable
 {
@@ -45,6 +46,7 @@ internal sealed class Interrupt : IDisposable
         // A progress display that is cut off leaves the cursor hidden.
         if (Screen.ErrorIsRich)
             Screen.Error.Cursor.Show(true);
+        UnfinishedOutput.DeleteAll();
         Environment.Exit(ExitCode.Interrupted);
     }
 }

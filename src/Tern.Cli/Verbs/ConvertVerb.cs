@@ -24,7 +24,7 @@ internal static class ConvertVerb
         Option<string?> type = OptionOf.Text("--type", string.Join('|', RecodingRun.TypeNames), "Type of the linear layers; left out: i2_s where they are ternary, else what they are.");
         type.Validators.Add(result =>
         {
-            if (result.Tokens is [var token] && !RecodingRun.TypeNames.Contains(token.Value, StringComparer.Ordinal))
+            if (result.Tokens is [var token] && !RecodingRun.TypeNames.Contains(token.Value, StringComparer.OrdinalIgnoreCase))
                 result.AddError($"'{token.Value}' is not a value of --type: it takes {string.Join(", ", RecodingRun.TypeNames[..^1])} or {RecodingRun.TypeNames[^1]}");
         });
         Option<string> to = OptionOf.Choice("--to", ["gguf", "huggingface"], "gguf", "What to write: one GGUF file, or the folder of a Hugging Face checkpoint.");
@@ -35,7 +35,12 @@ internal static class ConvertVerb
             string target = result.GetValue(output) ?? throw new UsageException("--output OUT is needed: the file or folder to write");
             string path = ModelArgument.Resolve(result.GetValue(input));
             if (result.GetValue(to) == "huggingface")
+            {
+                if (result.GetValue(type) is not null || run.RecodesMore(result))
+                    throw new UsageException("--to huggingface keeps ternary layers as they are and has no other types: leave out --type, --embeddings, --output-type, --ptq and --text");
                 return Export(result, run, path, target, interrupt);
+            }
+
             bool isCheckpoint = Directory.Exists(path) || !path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase);
             return run.Run(result, path, target, RecodingRun.TypeOf(result.GetValue(type)), isCheckpoint ? TensorType.F16 : null);
         });
@@ -44,11 +49,7 @@ internal static class ConvertVerb
 
     private static int Export(ParseResult result, RecodingRun run, string path, string folder, Interrupt interrupt)
     {
-        OutputPlace.Check(folder, run.Force(result));
-        if (Directory.Exists(folder) && !File.Exists(Path.Combine(folder, "config.json")) && Directory.EnumerateFileSystemEntries(folder).Any())
-            throw new TernException(ErrorKind.Request, $"{folder}: is a folder, but not one of a checkpoint, and is not replaced; choose another name");
-        if (File.Exists(folder))
-            throw new TernException(ErrorKind.Request, $"{folder}: is a file, and a checkpoint is a folder; choose another name");
+        OutputPlace.CheckFolder(folder, run.Force(result));
         ModelOptions options = run.ModelOptions(result);
         var clock = Stopwatch.StartNew();
         using ModelSource source = Model.Open(path, options);
@@ -59,7 +60,7 @@ internal static class ConvertVerb
             $"writing {folder}",
             bytes,
             progress => HuggingFaceExport.Write(source, folder, options.Threads > 0 ? options.Threads : Cpu.ComputeThreads, progress, interrupt.Token));
-        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}: {report.Bytes / 1e9:0.00} GB of weights in {clock.Elapsed.TotalSeconds:0.0} s"));
+        Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{folder}: {RecodingRun.Size(report.Bytes)} of weights in {clock.Elapsed.TotalSeconds:0.0} s"));
         foreach (string note in report.Notes)
             Console.Out.WriteLine(note);
         return ExitCode.Success;

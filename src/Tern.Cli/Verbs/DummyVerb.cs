@@ -49,7 +49,7 @@ internal static class DummyVerb
 
     private static int WriteCheckpoint(string folder, DummyGeometry geometry, ulong seed, Interrupt interrupt)
     {
-        OutputPlace.Check(folder, force: false);
+        OutputPlace.CheckFolder(folder, force: false);
         Work.Measure($"writing {folder}", progress =>
         {
             DummyCheckpoint.Write(folder, geometry, seed, progress, interrupt.Token);

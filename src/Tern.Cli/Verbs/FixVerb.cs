@@ -28,13 +28,17 @@ internal static class FixVerb
         command.SetAction(result =>
         {
             string path = ModelArgument.Resolve(result.GetValue(input));
+            if (result.GetValue(inPlace) && !File.Exists(result.GetValue(input)))
+                throw new TernException(ErrorKind.Request, $"{result.GetValue(input)}: is the name of a model, whose file belongs to tern and is not changed in place; give OUT.gguf");
             string target = Target(path, result.GetValue(output), result.GetValue(inPlace));
-            OutputPlace.Check(target, result.GetValue(force) || result.GetValue(inPlace));
+            OutputPlace.CheckFile(target, result.GetValue(force) || result.GetValue(inPlace));
             ModelOptions options = binding.Options(result) with { CancellationToken = interrupt.Token };
             (I2sLayout layout, string? arrangement) = LayoutOf(path, options, interrupt);
             using ModelSource source = Model.Open(path, options with { I2sLayout = layout });
-            if (source is not GgufFile)
+            if (source is not GgufFile file)
                 throw new TernException(ErrorKind.Request, $"{path}: is no GGUF file; 'tern convert' makes one of it");
+            if (file.PartCount > 1 && result.GetValue(inPlace))
+                throw new TernException(ErrorKind.Request, string.Create(CultureInfo.InvariantCulture, $"{path}: is the first of {file.PartCount} parts, and the mended model is one file; give OUT.gguf"));
             Messages.Warnings(source.Warnings);
             IReadOnlyList<Defect> defects = KnownDefects.Of(source, options.PreTokenizer);
             if (KnownDefects.LacksPreTokenizer(source.Metadata) && !defects.Any(d => d.Key == KnownDefects.PreTokenizerKey))

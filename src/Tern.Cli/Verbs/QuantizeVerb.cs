@@ -15,7 +15,7 @@ internal static class QuantizeVerb
         var type = new Argument<string>("TYPE") { Description = $"Type of the linear layers: {string.Join(", ", RecodingRun.TypeNames)}." };
         type.Validators.Add(result =>
         {
-            if (result.Tokens is [var token] && !RecodingRun.TypeNames.Contains(token.Value, StringComparer.Ordinal))
+            if (result.Tokens is [var token] && !RecodingRun.TypeNames.Contains(token.Value, StringComparer.OrdinalIgnoreCase))
                 result.AddError($"'{token.Value}' is not a TYPE: it takes {string.Join(", ", RecodingRun.TypeNames[..^1])} or {RecodingRun.TypeNames[^1]}");
         });
         var command = new Command("quantize", "Write a model with its linear layers in another type; between ternary types nothing is lost.") { input, output, type };

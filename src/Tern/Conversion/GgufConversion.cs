@@ -90,7 +90,7 @@ internal static class GgufConversion
         GgufWriter.Write(path, metadata, tensors);
         var notes = new List<string>(plan.Notes);
         if (recoder.LargestScaleError > 0)
-            notes.Add(string.Create(CultureInfo.InvariantCulture, $"codes are carried over exactly; scales are rounded to fp16 (largest relative change {recoder.LargestScaleError:0.0e+0})"));
+            notes.Add(string.Create(CultureInfo.InvariantCulture, $"{(plan.Ternarises ? "" : "codes are carried over exactly; ")}scales are rounded to fp16 (largest relative change {recoder.LargestScaleError:0.0e+0})"));
         return new ConversionReport(new FileInfo(path).Length, total, notes);
     }
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using Tern.Files;
 
 namespace Tern.Conversion;
 
@@ -17,12 +18,15 @@ internal static class ModelCard
 
     /// <summary>The licence that the card names, or null when there is no card or it names none.</summary>
     /// <param name="folder">The folder of the model.</param>
+    /// <exception cref="TernException">The card is a link that leads out of the folder.</exception>
     public static string? Licence(string folder)
     {
+        if (FolderFiles.Find(folder, Name) is not { } path)
+            return null;
         string head;
         try
         {
-            using FileStream stream = File.OpenRead(Path.Combine(folder, Name));
+            using FileStream stream = File.OpenRead(path);
             var bytes = new byte[HeadBytesMax];
             head = Encoding.UTF8.GetString(bytes, 0, stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false));
         }

@@ -93,6 +93,9 @@ internal sealed class ConversionPlan
     /// <summary>Whether every tensor is copied.</summary>
     public bool IsCopy => _tensors.TrueForAll(t => t.Recoding == Recoding.Copy);
 
+    /// <summary>Whether weights become ternary that were not trained for it.</summary>
+    public bool Ternarises => _tensors.Exists(t => (IsTernary(t.Type) || t.Type == TensorType.Q1_0) && t.Type != t.Source.Type && t.Recoding != Recoding.Regroup && !t.Source.Type.IsTernary && t.Exact is null);
+
     /// <summary>Bytes of all tensors in the file.</summary>
     public long ByteCount => _tensors.Sum(t => t.ByteCount);
 
@@ -192,9 +195,8 @@ internal sealed class ConversionPlan
         if (_keptDense.Count > 0)
             _notes.Add(string.Create(CultureInfo.InvariantCulture, $"{_keptDense.Count} layers such as '{_keptDense[0]}' are not ternary in this model and stay as they are"));
 
-        bool ternarises = _tensors.Exists(t => (IsTernary(t.Type) || t.Type == TensorType.Q1_0) && t.Type != t.Source.Type && t.Recoding != Recoding.Regroup && !t.Source.Type.IsTernary && t.Exact is null);
-        if (ternarises)
-            _warnings.Add("these weights were NOT trained to be ternary: what is written will most likely talk nonsense; measure the damage with --text FILE, or use q8_0 or q4_0");
+        if (Ternarises)
+            _warnings.Add("these weights were NOT trained to be ternary: what is written will most likely talk nonsense; q8_0 and q4_0 keep the model");
         if (_tensors.Exists(t => t.Source.Type.IsTernary && IsLinear(t.Source) && !t.Type.IsTernary))
         {
             string weights = s_keepTernaryWeights.Contains(MainType) ? "the weights are the same (their scale rounded)" : "the weights are rounded";

@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Globalization;
+using System.Runtime.Intrinsics;
 using Tern.Numerics;
 
 namespace Tern.Conversion;
@@ -10,6 +12,7 @@ namespace Tern.Conversion;
 internal sealed class TensorRecoder(RowLoop loop, ConversionOptions options, Action<long> advance)
 {
     private const int CopyPiece = 1 << 20;
+    private const float LargestHalf = 65504;
     private const int OldGroupBytes = 34, ScaleBytes = 2, HalfGroupCodes = 16;
 
     private readonly PieceWriter _pieces = new(loop, advance);
@@ -110,11 +113,31 @@ internal sealed class TensorRecoder(RowLoop loop, ConversionOptions options, Act
                     tensor.DecodeRow(first + row, weights);
                 else
                     Expand(ternary, first + row, weights);
+                Check(tensor, first + row, weights, plan.Type);
             }
 
             plan.Type.Encode(floats.AsSpan(0, rows * columns), columns, destination);
             ArrayPool<float>.Shared.Return(floats);
         });
+    }
+
+    /// <summary>Refuses what the type would write as infinite or not a number: the file would be broken, and nobody would know.</summary>
+    private static void Check(Tensor tensor, long row, ReadOnlySpan<float> weights, TensorType type)
+    {
+        bool isWide = type == TensorType.F32 || type == TensorType.BF16;
+        float limit = isWide ? float.MaxValue : LargestHalf;
+        int i = 0;
+        var limits = Vector256.Create(limit);
+        while (i <= weights.Length - Vector256<float>.Count && Vector256.LessThanOrEqualAll(Vector256.Abs(Vector256.Create(weights[i..])), limits))
+            i += Vector256<float>.Count;
+        while (i < weights.Length && MathF.Abs(weights[i]) <= limit)
+            i++;
+        if (i == weights.Length)
+            return;
+        string place = string.Create(CultureInfo.InvariantCulture, $"row {row}, column {i} is {weights[i]}");
+        throw tensor.Error(ErrorKind.Semantic, 0, float.IsFinite(weights[i])
+            ? $"{place}, and {type.Name} holds magnitudes up to {LargestHalf}: write it as bf16 or f32"
+            : $"{place}: the file is damaged, take it from another source");
     }
 
     private static void Expand(TernarySource source, long row, Span<float> weights)

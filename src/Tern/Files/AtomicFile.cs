@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Tern.Files;
 
@@ -15,6 +16,9 @@ internal static partial class AtomicFile
 {
     private const string PartialSuffix = ".tern-partial";
     private const int InputOutputError = 5; // EIO on Linux and macOS
+    private const int InvalidArgument = 22, ReadOnlyFileSystem = 30, NotSupported = 95; // on Linux
+    private const int CurrentFolder = -100; // AT_FDCWD on Linux: paths that do not begin with / are below the current folder
+    private const uint ExchangeFlag = 2; // RENAME_EXCHANGE
 
     /// <summary>Writes a file.</summary>
     /// <param name="path">The final name; a file that is there is replaced, and whoever has it mapped keeps the old bytes.</param>
@@ -27,8 +31,9 @@ internal static partial class AtomicFile
         try
         {
             stream = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 1 << 20);
+            UnfinishedOutput.Add(partial);
             write(stream);
-            stream.Flush(flushToDisk: true);
+            FlushToDisk(stream);
 
             // Renamed while still locked, so that no second writer can take the partial file over in between; Windows allows that only closed.
             if (OperatingSystem.IsWindows())
@@ -44,6 +49,11 @@ internal static partial class AtomicFile
             if (e is IOException or UnauthorizedAccessException or ArgumentException { ParamName: "path" })
                 throw FileError.Whole(ErrorKind.File, path, "file", $"cannot be written: {e.Message}", "check the folder, its permissions and the free space", e);
             throw;
+        }
+        finally
+        {
+            if (stream is not null)
+                UnfinishedOutput.Remove(partial);
         }
     }
 
@@ -69,6 +79,36 @@ internal static partial class AtomicFile
         }
     }
 
+    /// <summary>Flushes what was written, and the file to the disk.</summary>
+    /// <exception cref="IOException">The disk is full or broken.</exception>
+    internal static void FlushToDisk(FileStream stream)
+    {
+        stream.Flush();
+        FlushToDisk(stream.SafeFileHandle);
+    }
+
+    /// <summary>
+    /// Flushes a file to the disk, and fails where the disk does. The methods of .NET keep a failure of fsync to themselves on Linux, after which a file
+    /// would take its name whose bytes were never written.
+    /// </summary>
+    /// <exception cref="IOException">The disk is full or broken.</exception>
+    internal static void FlushToDisk(SafeFileHandle file)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            RandomAccess.FlushToDisk(file);
+            return;
+        }
+
+        if (Flush(file) == 0)
+            return;
+
+        // Not everything that can be written can be flushed, such as a pipe.
+        int error = Marshal.GetLastPInvokeError();
+        if (error is not (InvalidArgument or ReadOnlyFileSystem or NotSupported))
+            throw new IOException($"it could not be flushed to the disk: {Marshal.GetPInvokeErrorMessage(error)}");
+    }
+
     /// <summary>Makes the rename durable where the system can: a folder is a file there. Not all file systems take it, which is no error.</summary>
     internal static void FlushFolder(string folder)
     {
@@ -83,11 +123,33 @@ internal static partial class AtomicFile
             throw new IOException($"the folder {folder} could not be flushed to the disk");
     }
 
+    /// <summary>Gives two files or folders each other's names in one step. False where the system or the file system cannot.</summary>
+    internal static bool TryExchange(string one, string other)
+    {
+        if (!OperatingSystem.IsLinux())
+            return false;
+        try
+        {
+            return RenameExchange(CurrentFolder, one, CurrentFolder, other, ExchangeFlag) == 0;
+        }
+        catch (EntryPointNotFoundException)
+        {
+            // A C library older than the call.
+            return false;
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "renameat2", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int RenameExchange(int oldFolder, string oldPath, int newFolder, string newPath, uint flags);
+
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int OpenFolder(string path, int flags);
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int Flush(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static partial int Flush(SafeFileHandle file);
 
     [LibraryImport("libc", EntryPoint = "close")]
     private static partial int Close(int descriptor);

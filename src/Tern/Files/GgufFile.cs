@@ -32,6 +32,9 @@ internal sealed class GgufFile : ModelSource
 
     public override IReadOnlyList<string> Warnings { get; }
 
+    /// <summary>Files that it lies in.</summary>
+    public int PartCount => _parts.Count;
+
     /// <summary>Opens a file; for <c>…-00001-of-0000N.gguf</c> all its parts.</summary>
     /// <param name="path">The file, or the first part.</param>
     /// <param name="layout">How its I2_S tensors are arranged.</param>

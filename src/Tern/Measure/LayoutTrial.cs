@@ -14,12 +14,14 @@ internal sealed record LayoutScore(I2sLayout Layout, double Perplexity);
 /// </summary>
 internal static class LayoutTrial
 {
-    private const int Context = 64;
+    /// <summary>Tokens of a window of <see cref="Text"/>.</summary>
+    public const int Context = 64;
 
     /// <summary>The right arrangement is better than the others by at least this factor; a wrong one never is.</summary>
     private const double ClearFactor = 3;
 
-    private const string Text =
+    /// <summary>A short English text, written for this.</summary>
+    public const string Text =
         "It was a bright morning in spring, and the old man walked slowly down the road to the village. The birds were singing in the trees, and the "
         + "children had already gone to school. He stopped at the bridge and looked at the water for a long time. When he was a boy, he had come here "
         + "every day with his sister, and they had thrown little stones into the river and watched the rings grow wide. Now she lived in a great city "

@@ -65,6 +65,9 @@ internal abstract unsafe class BlockType : TensorType
     /// <summary>1/x, and 0 for the scale of a block of zeros.</summary>
     internal static float Inverse(float x) => x == 0 ? 0 : 1 / x;
 
+    /// <summary>The nearest integer to x + zero in [0, maximum], halves up: the sum is taken in one step, so that ties fall as in upstream's files.</summary>
+    internal static int RoundUp(float x, int zero, int maximum) => Math.Clamp((int)(x + (zero + 0.5f)), 0, maximum);
+
     /// <summary>The nearest integer (halves to even) in [minimum, maximum].</summary>
     internal static int Round(float x, int minimum, int maximum) => (int)Math.Clamp(MathF.Round(x), minimum, maximum);
 }

@@ -10,7 +10,7 @@ namespace Tern.Numerics;
 /// </summary>
 internal sealed class Q4_0Type : BlockType
 {
-    private const int Half = 16, Zero = 8, Codes = 2;
+    private const int Half = 16, Zero = 8, Largest = 15, Codes = 2;
 
     public override string Name => "Q4_0";
 
@@ -32,15 +32,15 @@ internal sealed class Q4_0Type : BlockType
         }
     }
 
-    /// <summary>The weight of the largest magnitude becomes q = 0, that is -8 d, so d carries its sign.</summary>
+    /// <summary>The weight of the largest magnitude becomes q = 0, that is -8 d, so d carries its sign. Halves go up, as in upstream's files.</summary>
     protected override void EncodeBlock(ReadOnlySpan<float> weights, Span<byte> block)
     {
         float scale = SignedMaximum(weights) / -Zero, inverse = Inverse(scale);
         Halves.Write(block, 0, scale);
         for (int j = 0; j < Half; j++)
         {
-            int low = Round(weights[j] * inverse, -Zero, 7) + Zero;
-            int high = Round(weights[j + Half] * inverse, -Zero, 7) + Zero;
+            int low = RoundUp(weights[j] * inverse, Zero, Largest);
+            int high = RoundUp(weights[j + Half] * inverse, Zero, Largest);
             block[Codes + j] = (byte)(low | (high << 4));
         }
     }

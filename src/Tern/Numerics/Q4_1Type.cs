@@ -45,8 +45,8 @@ internal sealed class Q4_1Type : BlockType
         Halves.Write(block, Minimum, minimum);
         for (int j = 0; j < Half; j++)
         {
-            int low = Round((weights[j] - minimum) * inverse, 0, Largest);
-            int high = Round((weights[j + Half] - minimum) * inverse, 0, Largest);
+            int low = RoundUp((weights[j] - minimum) * inverse, 0, Largest);
+            int high = RoundUp((weights[j + Half] - minimum) * inverse, 0, Largest);
             block[Codes + j] = (byte)(low | (high << 4));
         }
     }

@@ -13,7 +13,7 @@ namespace Tern.Numerics;
 /// </summary>
 internal sealed class Q5_0Type : BlockType
 {
-    private const int Half = 16, Zero = 16, High = 2, Codes = 6;
+    private const int Half = 16, Zero = 16, Largest = 31, High = 2, Codes = 6;
 
     public override string Name => "Q5_0";
 
@@ -44,8 +44,8 @@ internal sealed class Q5_0Type : BlockType
         uint high = 0;
         for (int j = 0; j < Half; j++)
         {
-            int low = Round(weights[j] * inverse, -Zero, 15) + Zero;
-            int upper = Round(weights[j + Half] * inverse, -Zero, 15) + Zero;
+            int low = RoundUp(weights[j] * inverse, Zero, Largest);
+            int upper = RoundUp(weights[j + Half] * inverse, Zero, Largest);
             block[Codes + j] = (byte)((low & 15) | ((upper & 15) << 4));
             high |= ((uint)low >> 4 << j) | ((uint)upper >> 4 << (j + Half));
         }

@@ -29,11 +29,12 @@ internal sealed class Q8_0Type : BlockType
             weights[j] = scale * (sbyte)block[Codes + j];
     }
 
+    /// <summary>Halves go away from zero, as in upstream's files.</summary>
     protected override void EncodeBlock(ReadOnlySpan<float> weights, Span<byte> block)
     {
         float scale = MathF.Abs(SignedMaximum(weights)) / Largest, inverse = Inverse(scale);
         Halves.Write(block, 0, scale);
         for (int j = 0; j < weights.Length; j++)
-            block[Codes + j] = (byte)Round(weights[j] * inverse, -Largest, Largest);
+            block[Codes + j] = (byte)(int)Math.Clamp(MathF.Round(weights[j] * inverse, MidpointRounding.AwayFromZero), -Largest, Largest);
     }
 }

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using Tern.Tests.Cli;
 using Tern.Tests.Files;
 
@@ -8,9 +6,6 @@ namespace Tern.Tests.Conversion;
 /// <summary>The verbs convert and quantize of the real program.</summary>
 public sealed class ConversionVerbTests : IDisposable
 {
-    /// <summary>How many points a run of the tests takes; TERN_KILL_POINTS asks for more.</summary>
-    private const int KillPointsDefault = 4;
-
     private readonly TempFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -61,58 +56,35 @@ public sealed class ConversionVerbTests : IDisposable
         TernProcess.Run("quantize", TernProcess.Storyteller, Path.Combine(_folder.Path, "no", "x.gguf"), "i2_s").AssertFails(66, "file");
     }
 
-    [KillPointFact]
-    public void Whoever_is_killed_leaves_no_file_the_old_one_or_the_right_one()
+    [Theory]
+    [InlineData("is a folder", "convert", "STORY", "-o", "FOLDER", "--force")]
+    [InlineData("is a folder", "quantize", "STORY", "FOLDER", "i2_s", "--force")]
+    [InlineData("is empty", "quantize", "STORY", "", "i2_s")]
+    [InlineData("is a device", "quantize", "STORY", "/dev/null", "i2_s", "--force")]
+    [InlineData("is a device", "fix", "STORY", "/dev/null", "--force")]
+    [InlineData("is a file", "convert", "STORY", "--to", "huggingface", "-o", "STORY", "--force")]
+    public void An_output_that_cannot_be_is_refused_before_the_work(string words, params string[] arguments)
     {
-        string right = _folder.File("right.gguf"), path = _folder.File("out.gguf");
-        TernProcess.Run("quantize", TernProcess.Storyteller, right, "tq2_0").AssertSucceeds();
-        byte[] whole = File.ReadAllBytes(right);
-        ProcessStartInfo start = Program("quantize", TernProcess.Storyteller, path, "tq2_0", "--force");
-        IReadOnlyList<KillPoint> points = KillPoints.Find(start, Wanted);
-        Assert.NotEmpty(points);
-        byte[] old = [1, 2, 3];
-        foreach (KillPoint point in points)
-        {
-            File.WriteAllBytes(path, old);
-            KillPoints.Kill(start, point);
-            byte[] left = File.ReadAllBytes(path);
-            Assert.True(left.AsSpan().SequenceEqual(old) || left.AsSpan().SequenceEqual(whole), $"killed at {point}");
-        }
-
-        TernProcess.Run("quantize", TernProcess.Storyteller, path, "tq2_0", "--force").AssertSucceeds();
-        Assert.Equal([path, right], Directory.EnumerateFiles(_folder.Path).Order(StringComparer.Ordinal));
+        string folder = Path.Combine(_folder.Path, "there");
+        Directory.CreateDirectory(folder);
+        TernResult result = TernProcess.Run([.. arguments.Select(a => a.Replace("FOLDER", folder, StringComparison.Ordinal).Replace("STORY", TernProcess.Storyteller, StringComparison.Ordinal))]);
+        result.AssertFails(1, "request");
+        Assert.Contains(words, result.Error, StringComparison.Ordinal);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder));
     }
 
-    [KillPointFact]
-    public void Whoever_is_killed_leaves_no_folder_or_a_whole_one()
+    [Fact]
+    public void Types_are_not_for_checkpoints_and_are_not_ignored() =>
+        TernProcess.Run("convert", TernProcess.Storyteller, "--to", "huggingface", "-o", Path.Combine(_folder.Path, "x"), "--type", "q8_0").AssertFails(64, "usage");
+
+    [SharedFact]
+    public void Damage_is_measured_without_being_asked_for()
     {
-        string right = Path.Combine(_folder.Path, "right"), path = Path.Combine(_folder.Path, "out");
-        TernProcess.Run("convert", TernProcess.Storyteller, "--to", "huggingface", "-o", right).AssertSucceeds();
-        ProcessStartInfo start = Program("convert", TernProcess.Storyteller, "--to", "huggingface", "-o", path, "--force");
-        IReadOnlyList<KillPoint> points = KillPoints.Find(start, Wanted);
-        Assert.NotEmpty(points);
-        foreach (KillPoint point in points)
-        {
-            if (Directory.Exists(path))
-                Directory.Delete(path, recursive: true);
-            KillPoints.Kill(start, point);
-            if (Directory.Exists(path))
-                foreach (string file in Directory.EnumerateFiles(right))
-                    Assert.True(File.ReadAllBytes(file).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(path, Path.GetFileName(file)))), $"killed at {point}: {file}");
-        }
-
-        TernProcess.Run("convert", TernProcess.Storyteller, "--to", "huggingface", "-o", path, "--force").AssertSucceeds();
-        Assert.Equal([path, right], Directory.EnumerateFileSystemEntries(_folder.Path).Order(StringComparer.Ordinal));
-    }
-
-    private static int Wanted =>
-        int.TryParse(Environment.GetEnvironmentVariable("TERN_KILL_POINTS"), CultureInfo.InvariantCulture, out int wanted) ? wanted : KillPointsDefault;
-
-    private static ProcessStartInfo Program(params string[] arguments)
-    {
-        using Process process = TernProcess.Start(["--help"]);
-        var start = new ProcessStartInfo(process.StartInfo.FileName, arguments);
-        process.WaitForExit();
-        return start;
+        string path = _folder.File("ruined.gguf");
+        TernResult result = TernProcess.Run("quantize", Goldens.File("m10a-llama-f16"), path, "TQ2_0", "--ptq", "absmean");
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("NOT trained to be ternary", result.Error, StringComparison.Ordinal);
+        Assert.Matches("perplexity [0-9.]+ ± [0-9.]+ before, [0-9.]+ ± [0-9.]+ after", result.Output);
+        Assert.DoesNotContain("carried over exactly", result.Output, StringComparison.Ordinal);
     }
 }

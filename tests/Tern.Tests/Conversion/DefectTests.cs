@@ -48,6 +48,24 @@ public sealed class DefectTests : IDisposable
         Assert.False(File.Exists(output));
     }
 
+    [Fact]
+    public void A_model_that_was_given_by_name_is_not_changed_in_place()
+    {
+        TernResult result = TernProcess.Run("fix", "storyteller", "--in-place");
+        result.AssertFails(1, "request");
+        Assert.Contains("belongs to tern", result.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>The model runs without a word on standard error afterwards.</summary>
+    [SharedFact]
+    public void A_mended_2B_4T_file_has_nothing_left_to_warn_of()
+    {
+        string mended = _folder.File("mended.gguf"), path = Goldens.File("m01-bitnet-b158-i2s");
+        Assert.Contains("tokenizer.ggml.pre", TernProcess.Run("run", path, "hello", "-n", "1", "--temp", "0").Error, StringComparison.Ordinal);
+        Assert.Equal(0, TernProcess.Run("fix", path, mended).ExitCode);
+        TernProcess.Run("run", mended, "hello", "-n", "1", "--temp", "0").AssertSucceeds();
+    }
+
     [SharedFact]
     public void The_first_2B_4T_files_get_pre_tokenizer_template_and_end_of_turn()
     {

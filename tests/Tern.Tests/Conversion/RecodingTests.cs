@@ -159,6 +159,21 @@ public sealed class RecodingTests : IDisposable
         Assert.Contains(plan.Warnings, w => w.Contains("blk.0.ffn_down.weight", StringComparison.Ordinal) && w.Contains("I2_S", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData(float.NaN, "F16", "damaged")]
+    [InlineData(float.NegativeInfinity, "Q8_0", "damaged")]
+    [InlineData(1e6f, "F16", "bf16 or f32")]
+    public void Weights_that_the_type_cannot_hold_are_refused_with_their_place(float weight, string name, string words)
+    {
+        float[] weights = RandomFloats(seed: 4, Columns * Rows);
+        weights[(3 * Columns) + 70] = weight;
+        TensorType type = TensorType.All.First(t => t.Name == name);
+        TernException e = Assert.Throws<TernException>(() => Recode(WriteFloats(weights), _folder.File("out.gguf"), new ConversionOptions { Linears = type, Threads = 2 }));
+        Assert.Contains("row 3, column 70", e.Message, StringComparison.Ordinal);
+        Assert.Contains(words, e.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder.File("out.gguf")));
+    }
+
     [SharedFact]
     public void Old_groups_of_Q2_0_are_halved_weight_by_weight()
     {

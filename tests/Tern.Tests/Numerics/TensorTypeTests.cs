@@ -226,4 +226,22 @@ public sealed class TensorTypeTests
         var random = new Random(seed);
         return [.. Enumerable.Range(0, count).Select(_ => (float)(random.NextDouble() + random.NextDouble() + random.NextDouble() - 1.5))];
     }
+
+    /// <summary>llama-quantize's rule: 4 and 5 bits round halves up, 8 bits away from zero, so that its files and ours are the same bytes.</summary>
+    [Theory]
+    [InlineData("Q4_0", -8f)]
+    [InlineData("Q5_0", -16f)]
+    [InlineData("Q8_0", 127f)]
+    public void Ties_fall_as_in_files_of_others(string name, float largest)
+    {
+        TensorType type = TensorType.All.First(t => t.Name == name);
+        float[] weights = new float[32], decoded = new float[32];
+        weights[0] = largest; // the step is 1
+        for (int i = 1; i < 12; i++)
+            weights[i] = i - 6 + 0.5f;
+        using SampleTensor sample = SampleTensor.Encode(type, weights, columns: 32);
+        sample.Tensor.DecodeRow(0, decoded);
+        for (int i = 1; i < 12; i++)
+            Assert.Equal(name == "Q8_0" ? MathF.Round(weights[i], MidpointRounding.AwayFromZero) : MathF.Floor(weights[i] + 0.5f), decoded[i]);
+    }
 }

@@ -7,12 +7,13 @@ namespace Tern.Conversion.HuggingFace;
 /// <code>
 /// write NAME.tern-partial/…, each file flushed → rename to NAME → flush the folder above
 /// </code>
-/// A folder that is replaced steps aside to NAME.tern-replaced first, because no system renames over a folder that is not empty; a process that dies
-/// between the two renames leaves no NAME, and never a wrong one.
+/// No system renames over a folder that is not empty. On Linux the new folder and the one to be replaced exchange their names in one step, and
+/// the old one is deleted as NAME.tern-partial. Where that cannot be done the old one steps aside to NAME.tern-replaced first: a process that dies
+/// between those two renames leaves no NAME, and never a wrong one. NAME.tern-lock keeps a second writer of the same folder away.
 /// </summary>
 internal static class AtomicFolder
 {
-    private const string PartialSuffix = ".tern-partial", ReplacedSuffix = ".tern-replaced";
+    private const string PartialSuffix = ".tern-partial", ReplacedSuffix = ".tern-replaced", LockSuffix = ".tern-lock";
 
     /// <summary>Writes a folder.</summary>
     /// <param name="folder">The final name; a folder that is there is replaced.</param>
@@ -21,9 +22,13 @@ internal static class AtomicFolder
     public static void Write(string folder, Action<string> write)
     {
         folder = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
-        string partial = folder + PartialSuffix;
+        string partial = folder + PartialSuffix, locked = folder + LockSuffix;
+        FileStream? gate = null;
         try
         {
+            gate = new FileStream(locked, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
+            UnfinishedOutput.Add(locked);
+            UnfinishedOutput.Add(partial);
             if (Directory.Exists(partial))
                 Directory.Delete(partial, recursive: true);
             Directory.CreateDirectory(partial);
@@ -32,17 +37,35 @@ internal static class AtomicFolder
         }
         catch (Exception e)
         {
-            Remove(partial);
+            if (gate is not null)
+                Remove(partial);
             if (e is IOException or UnauthorizedAccessException)
                 throw FileError.Whole(ErrorKind.File, folder, "folder", $"cannot be written: {e.Message}", "check the folder above, its permissions and the free space", e);
             throw;
+        }
+        finally
+        {
+            if (gate is not null)
+            {
+                gate.Dispose();
+                UnfinishedOutput.Remove(partial);
+                UnfinishedOutput.Remove(locked);
+            }
         }
     }
 
     private static void Publish(string partial, string folder)
     {
-        string replaced = folder + ReplacedSuffix;
+        string above = Path.GetDirectoryName(folder)!;
         AtomicFile.FlushFolder(partial);
+        if (Directory.Exists(folder) && AtomicFile.TryExchange(partial, folder))
+        {
+            AtomicFile.FlushFolder(above);
+            Remove(partial);
+            return;
+        }
+
+        string replaced = folder + ReplacedSuffix;
         if (Directory.Exists(folder))
         {
             Remove(replaced);
@@ -50,7 +73,7 @@ internal static class AtomicFolder
         }
 
         Directory.Move(partial, folder);
-        AtomicFile.FlushFolder(Path.GetDirectoryName(folder)!);
+        AtomicFile.FlushFolder(above);
         Remove(replaced);
     }
 
