@@ -329,7 +329,8 @@ public sealed class SafetensorsFileTests : IDisposable
         SafetensorsImage image = SafetensorsImage.Small();
         bend(image);
         return image.Build();
-    });
+    }
+    );
 
     private static byte[] Text(SafetensorsImage image) => Encoding.UTF8.GetBytes(image.Json().ToJsonString());
 

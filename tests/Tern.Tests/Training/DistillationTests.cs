@@ -103,6 +103,11 @@ public sealed class DistillationTests
 
     private static TrainingRecipe Frozen(Distillation distillation) => TinyModels.Recipe(LinearPrecision.Full) with
     {
-        LearningRate = 0, WarmUpSteps = 0, WeightDecay = 0, Schedule = LearningSchedule.Constant, InitialDeviation = 0.15f, Distillation = distillation,
+        LearningRate = 0,
+        WarmUpSteps = 0,
+        WeightDecay = 0,
+        Schedule = LearningSchedule.Constant,
+        InitialDeviation = 0.15f,
+        Distillation = distillation,
     };
 }

@@ -101,8 +101,17 @@ public sealed class ExportTests
 
     private static ModelShape Shape(bool subNorms, bool silu) => new()
     {
-        Layers = 2, Hidden = 256, Heads = 4, KvHeads = 2, HeadDim = 64, FeedForward = 256, Vocabulary = TinyModels.Vocabulary, Context = 64,
-        SubNorms = subNorms, Activation = silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu, TiedHead = !silu,
+        Layers = 2,
+        Hidden = 256,
+        Heads = 4,
+        KvHeads = 2,
+        HeadDim = 64,
+        FeedForward = 256,
+        Vocabulary = TinyModels.Vocabulary,
+        Context = 64,
+        SubNorms = subNorms,
+        Activation = silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu,
+        TiedHead = !silu,
     };
 
     private static TensorType TypeOf(string name) => TensorType.All.First(t => t.Name == name);

@@ -13,14 +13,30 @@ internal static class TinyModels
     /// <summary>Grouped key heads, sub norms, tied head.</summary>
     public static ModelShape BitNet { get; } = new()
     {
-        Layers = 2, Hidden = 64, Heads = 4, KvHeads = 2, HeadDim = 32, FeedForward = 96, Vocabulary = 96, Context = 80,
+        Layers = 2,
+        Hidden = 64,
+        Heads = 4,
+        KvHeads = 2,
+        HeadDim = 32,
+        FeedForward = 96,
+        Vocabulary = 96,
+        Context = 80,
     };
 
     /// <summary>The plain layout: SiLU, no sub norms, a head of its own, heads that are no whole panels.</summary>
     public static ModelShape Llama { get; } = new()
     {
-        Layers = 2, Hidden = 64, Heads = 2, KvHeads = 2, HeadDim = 48, FeedForward = 96, Vocabulary = 96, Context = 80,
-        SubNorms = false, Activation = FeedForwardActivation.Silu, TiedHead = false,
+        Layers = 2,
+        Hidden = 64,
+        Heads = 2,
+        KvHeads = 2,
+        HeadDim = 48,
+        FeedForward = 96,
+        Vocabulary = 96,
+        Context = 80,
+        SubNorms = false,
+        Activation = FeedForwardActivation.Silu,
+        TiedHead = false,
     };
 
     public static ModelShape Of(string name) => name == "llama" ? Llama : BitNet;

@@ -42,7 +42,8 @@ public sealed class MalformedDirectoryTests
         ["field twice"] = (Format, "'model'", d => Raw(d, "{\"model\":{},\"model\":{}}"u8)),
         ["token twice"] = (Format, "'a'", d => Raw(d, "{\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"a\":0,\"\\u0061\":1}}}"u8)),
         ["byte order mark"] = (Same, "", d => Raw(d, [.. Encoding.UTF8.Preamble, .. d.TokenizerBytes()])),
-        ["no tokenizer.json"] = ("REJECT_FILE", "save_pretrained", _ => { }),
+        ["no tokenizer.json"] = ("REJECT_FILE", "save_pretrained", _ => { }
+        ),
         ["no model"] = (Semantic, "'model.type'", d => d.Tokenizer.Remove("model")),
         ["model is a string"] = (Semantic, "'model'", d => d.Tokenizer["model"] = "BPE"),
         ["type is a number"] = (Semantic, "'model.type'", d => d.Model["type"] = 3),
@@ -103,7 +104,8 @@ public sealed class MalformedDirectoryTests
             d.Others.Clear();
             d.Write("tokenizer.json", d.TokenizerBytes());
             Sparse(d, "tokenizer_config.json", 20 << 20);
-        }),
+        }
+        ),
         ["decoder with a word for an id"] = (Semantic, "added_tokens_decoder.x", d => d.Others["tokenizer_config.json"]["added_tokens_decoder"] = new JsonObject { ["x"] = new JsonObject { ["content"] = "y" } }),
         ["add_bos_token of text"] = (Semantic, "'add_bos_token'", d => d.Others["tokenizer_config.json"]["add_bos_token"] = "yes"),
         ["template of number"] = (Semantic, "'chat_template'", d => d.Others["tokenizer_config.json"]["chat_template"] = 3),

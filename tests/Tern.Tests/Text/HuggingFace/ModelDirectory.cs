@@ -81,7 +81,11 @@ internal sealed class ModelDirectory : IDisposable
                 ["decoder"] = new JsonObject { ["type"] = "Sequence", ["decoders"] = new JsonArray(new JsonObject { ["type"] = "ByteFallback" }) },
                 ["model"] = new JsonObject
                 {
-                    ["type"] = "BPE", ["unk_token"] = "<unk>", ["fuse_unk"] = true, ["byte_fallback"] = true, ["vocab"] = vocabulary,
+                    ["type"] = "BPE",
+                    ["unk_token"] = "<unk>",
+                    ["fuse_unk"] = true,
+                    ["byte_fallback"] = true,
+                    ["vocab"] = vocabulary,
                     ["merges"] = new JsonArray([.. merges.Select(merge => (JsonNode)new JsonArray(merge.Left, merge.Right))]),
                 },
             },

@@ -61,7 +61,8 @@ public sealed class SpecialTokenFilesTests
         using ModelDirectory directory = ModelDirectory.ByteLevel();
         directory.Tokenizer["post_processor"] = new JsonObject
         {
-            ["type"] = "Sequence", ["processors"] = new JsonArray(ModelDirectory.Bytes(false), ModelDirectory.Post(first, Id(first), last, Id(last))),
+            ["type"] = "Sequence",
+            ["processors"] = new JsonArray(ModelDirectory.Bytes(false), ModelDirectory.Post(first, Id(first), last, Id(last))),
         };
         directory.Others["tokenizer_config.json"]["add_bos_token"] = addBos;
         directory.Others["tokenizer_config.json"]["add_eos_token"] = addEos;
