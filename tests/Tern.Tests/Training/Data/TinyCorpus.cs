@@ -1,10 +1,10 @@
 using System.Text;
 using Tern.Files;
 using Tern.Models;
+using Tern.Tests.Files;
 using Tern.Text;
 using Tern.Training.Data;
 using Tern.Training.Vocabulary;
-using Tern.Tests.Files;
 
 namespace Tern.Tests.Training.Data;
 
