@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Tern.Conversion;
 using Tern.Files;
 using Tern.Kernels;
 using Tern.Machine;
@@ -130,20 +131,8 @@ internal static unsafe class GgufModel
     private static Metadata Describe(string path, string a, ModelShape shape, Metadata tokenizer, ExportOptions options)
     {
         var metadata = new Metadata(path);
-        metadata.Set("general.architecture", a);
+        DimensionKeys.Set(metadata, a, shape.Vocabulary, shape.Context, shape.Hidden, shape.Layers, shape.FeedForward, shape.Heads, shape.KvHeads, shape.HeadDim, shape.RopeBase, shape.Epsilon);
         metadata.Set("general.name", options.Name);
-        metadata.Set($"{a}.vocab_size", (uint)shape.Vocabulary);
-        metadata.Set($"{a}.context_length", (uint)shape.Context);
-        metadata.Set($"{a}.embedding_length", (uint)shape.Hidden);
-        metadata.Set($"{a}.block_count", (uint)shape.Layers);
-        metadata.Set($"{a}.feed_forward_length", (uint)shape.FeedForward);
-        metadata.Set($"{a}.rope.dimension_count", (uint)shape.HeadDim);
-        metadata.Set($"{a}.rope.freq_base", shape.RopeBase);
-        metadata.Set($"{a}.attention.head_count", (uint)shape.Heads);
-        metadata.Set($"{a}.attention.head_count_kv", (uint)shape.KvHeads);
-        metadata.Set($"{a}.attention.key_length", (uint)shape.HeadDim);
-        metadata.Set($"{a}.attention.value_length", (uint)shape.HeadDim);
-        metadata.Set($"{a}.attention.layer_norm_rms_epsilon", shape.Epsilon);
         if (a == "bitnet")
             metadata.Set("bitnet.hidden_activation", "silu");
         foreach (MetadataEntry entry in tokenizer.Entries.Where(e => e.Key.StartsWith(TokenizerPrefix, StringComparison.Ordinal)))

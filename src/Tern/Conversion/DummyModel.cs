@@ -53,23 +53,10 @@ internal static class DummyModel
     public static Metadata Describe(string path, DummyOptions options)
     {
         DummyGeometry g = options.Geometry;
-        string a = g.Architecture;
         var metadata = new Metadata(path);
-        metadata.Set("general.architecture", a);
+        DimensionKeys.Set(metadata, g.Architecture, g.VocabularySize, g.ContextLength, g.HiddenSize, g.Layers, g.FeedForwardSize, g.Heads, g.KvHeads, g.HeadDim, g.RopeBase, NormEpsilon);
         metadata.Set("general.name", $"dummy {g.Name} with random weights");
         metadata.Set("general.description", "Random weights in the dimensions of a published model, for measuring speed and memory; its text is noise.");
-        metadata.Set($"{a}.vocab_size", (uint)g.VocabularySize);
-        metadata.Set($"{a}.context_length", (uint)g.ContextLength);
-        metadata.Set($"{a}.embedding_length", (uint)g.HiddenSize);
-        metadata.Set($"{a}.block_count", (uint)g.Layers);
-        metadata.Set($"{a}.feed_forward_length", (uint)g.FeedForwardSize);
-        metadata.Set($"{a}.rope.dimension_count", (uint)g.HeadDim);
-        metadata.Set($"{a}.rope.freq_base", g.RopeBase);
-        metadata.Set($"{a}.attention.head_count", (uint)g.Heads);
-        metadata.Set($"{a}.attention.head_count_kv", (uint)g.KvHeads);
-        metadata.Set($"{a}.attention.key_length", (uint)g.HeadDim);
-        metadata.Set($"{a}.attention.value_length", (uint)g.HeadDim);
-        metadata.Set($"{a}.attention.layer_norm_rms_epsilon", NormEpsilon);
         metadata.Set("tokenizer.ggml.model", "gpt2");
         metadata.Set("tokenizer.ggml.pre", "gpt-2");
         metadata.Set("tokenizer.ggml.tokens", StringTable.From(Tokens(g.VocabularySize)));
