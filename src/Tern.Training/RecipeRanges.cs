@@ -20,6 +20,8 @@ internal static class RecipeRanges
         Number(recipe.LearningRate, nameof(recipe.LearningRate), 0, 1);
         Number(recipe.SecondLearningRate, nameof(recipe.SecondLearningRate), 0, 1);
         Number(recipe.FinalLearningRate, nameof(recipe.FinalLearningRate), 0, 1);
+        Named(recipe.Rule, nameof(recipe.Rule));
+        Number(recipe.Momentum, nameof(recipe.Momentum), 0, 0.9999f);
         Number(recipe.Beta1, nameof(recipe.Beta1), 0, 0.9999f);
         Number(recipe.Beta2, nameof(recipe.Beta2), 0, 0.999999f);
         Number(recipe.AdamEpsilon, nameof(recipe.AdamEpsilon), 1e-16f, 1);

@@ -9,7 +9,7 @@ using Tern.Training.Weights;
 namespace Tern.Training;
 
 /// <summary>
-/// Trains one model: forward and backward by hand over a fixed graph, AdamW, checkpoints, export. One thread calls it. The same seed, recipe and
+/// Trains one model: forward and backward by hand over a fixed graph, optimizer, checkpoints, export. One thread calls it. The same seed, recipe and
 /// batches give the same weights bit for bit, with any number of threads.
 /// </summary>
 internal sealed unsafe class Trainer : IDisposable
@@ -21,7 +21,7 @@ internal sealed unsafe class Trainer : IDisposable
     private readonly Trainer? _teacher;
     private readonly Distiller? _distiller;
     private NativeBuffer<float>? _gradients;
-    private AdamW? _optimizer;
+    private Optimizer? _optimizer;
     private Prepared? _prepared;
 
     /// <summary>A model with fresh weights.</summary>
@@ -85,6 +85,7 @@ internal sealed unsafe class Trainer : IDisposable
     {
         int arrays = recipe.AverageDecay > 0 ? 5 : 4;
         return sizeof(float) * ((arrays * shape.Parameters)
+            + Optimization.Optimizer.FloatsNeeded(shape, recipe)
             + Network.FloatsNeeded(shape, threads)
             + Workspace.FloatsNeeded(shape, checked(microSequences * length)));
     }
@@ -268,7 +269,7 @@ internal sealed unsafe class Trainer : IDisposable
         _weights.Dispose();
     }
 
-    private AdamW Optimizer => _optimizer ??= new AdamW(_parameters, Recipe, _weights, Gradients);
+    private Optimizer Optimizer => _optimizer ??= new Optimizer(_parameters, Recipe, _weights, Gradients);
 
     /// <summary>The quantizer of the step that comes next.</summary>
     private QuantizerState TrainingState => new(
@@ -287,7 +288,7 @@ internal sealed unsafe class Trainer : IDisposable
     {
         if (!withMoments)
             return [EditWeights()];
-        AdamW optimizer = Optimizer;
+        Optimizer optimizer = Optimizer;
         return optimizer.Average is { } average
             ? [EditWeights(), optimizer.First, optimizer.Second, average]
             : [EditWeights(), optimizer.First, optimizer.Second];

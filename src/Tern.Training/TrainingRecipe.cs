@@ -44,6 +44,16 @@ internal enum LearningSchedule
     Constant,
 }
 
+/// <summary>How gradients become changes of the matrices in the blocks; embeddings and norms always change by AdamW.</summary>
+internal enum OptimizerRule
+{
+    /// <summary>Each weight by its own moments.</summary>
+    AdamW,
+
+    /// <summary>Each matrix by its orthogonalized momentum.</summary>
+    Muon,
+}
+
 /// <summary>How master weights are kept between steps.</summary>
 internal enum MasterWeights
 {
@@ -76,6 +86,11 @@ internal sealed record TrainingRecipe
 
     /// <summary>Where <see cref="LearningSchedule.Cosine"/> ends.</summary>
     public float FinalLearningRate { get; init; }
+
+    public OptimizerRule Rule { get; init; } = OptimizerRule.AdamW;
+
+    /// <summary>Muon's decay of the momentum.</summary>
+    public float Momentum { get; init; } = 0.95f;
 
     /// <summary>AdamW's decay of the first moment.</summary>
     public float Beta1 { get; init; } = 0.9f;

@@ -53,6 +53,8 @@ internal static class RunFields
         RunField.Number("weightDecay", 0, 10, "Decoupled weight decay of the linear layers.", (s, v) => s with { Recipe = s.Recipe with { WeightDecay = (float)v } }),
         RunField.Boolean("decayEmbedding", "Whether the embedding decays too.", (s, v) => s with { Recipe = s.Recipe with { DecayEmbedding = v } }),
         RunField.Number("clipNorm", 0, 1e6, "Largest norm of the gradient; 0 is no limit.", (s, v) => s with { Recipe = s.Recipe with { ClipNorm = (float)v } }),
+        RunField.Choice("optimizer", ["adamw", "muon"], "How the matrices of the blocks learn; embedding and norms always do by AdamW.", (s, v) => s with { Recipe = s.Recipe with { Rule = v == "muon" ? OptimizerRule.Muon : OptimizerRule.AdamW } }),
+        RunField.Number("momentum", 0, 0.9999, "Muon's decay of the momentum.", (s, v) => s with { Recipe = s.Recipe with { Momentum = (float)v } }),
         RunField.Number("beta1", 0, 0.9999, "AdamW's decay of the first moment.", (s, v) => s with { Recipe = s.Recipe with { Beta1 = (float)v } }),
         RunField.Number("beta2", 0, 0.99999, "AdamW's decay of the second moment.", (s, v) => s with { Recipe = s.Recipe with { Beta2 = (float)v } }),
         RunField.Number("averageDecay", 0, 0.999999, "Decay per step of a moving average of the weights, which is exported instead of the last ones; 0 keeps none.", (s, v) => s with { Recipe = s.Recipe with { AverageDecay = (float)v } }),
