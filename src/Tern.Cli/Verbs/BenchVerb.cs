@@ -36,6 +36,7 @@ internal static class BenchVerb
         };
         ModelOptionsBinding options = ModelOptionsBinding.AddTo(command, withThreads: false);
         command.Add(KernelsVerb.Create(interrupt));
+        command.Add(TrainBenchVerb.Create(interrupt));
         command.SetAction(result =>
         {
             string path = ModelArgument.Resolve(result.GetValue(model));

@@ -44,6 +44,8 @@ internal static class RunReport
         Line(text, $"| text | {run.TrainTokens} tokens of {run.TrainDocuments} documents; {run.HeldOutBytes} bytes of {run.HeldOutDocuments} documents held out |");
         Line(text, $"| steps | {done} of {run.Recipe.Steps}, {run.TokensPerStep} tokens each: {(double)done * run.TokensPerStep / run.TrainTokens:0.00} epochs |");
         Line(text, $"| learning rate | {run.Recipe.Schedule}: {run.Recipe.LearningRate}, then {run.Recipe.SecondLearningRate}; {run.Recipe.WarmUpSteps} steps of warm-up |");
+        if (run.Recipe.Rule == OptimizerRule.Muon)
+            Line(text, $"| Muon | momentum {run.Recipe.Momentum}, for the matrices of the blocks |");
         Line(text, $"| AdamW | β {run.Recipe.Beta1}, {run.Recipe.Beta2}; weight decay {run.Recipe.WeightDecay}; gradients clipped at {run.Recipe.ClipNorm} |");
         if (records.Count > 0)
             Line(text, $"| speed | {Median(records):0} tokens per second (median) |");

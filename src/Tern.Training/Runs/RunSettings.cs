@@ -63,7 +63,7 @@ internal sealed record RunSettings
     /// <summary>The mathematics. Its learning rates count only when they were set: see <see cref="LearningRate"/>.</summary>
     public TrainingRecipe Recipe { get; init; } = new();
 
-    /// <summary>First peak of the learning rate; 0 takes the preset's.</summary>
+    /// <summary>First peak of the learning rate; 0 takes the preset's, or 0.02 with Muon.</summary>
     public float LearningRate { get; init; }
 
     /// <summary>Second peak; 0 is two thirds of the first.</summary>
@@ -155,7 +155,9 @@ internal sealed record RunSettings
     /// <param name="distils">Whether there is a teacher.</param>
     public TrainingRecipe RecipeFor(int steps, bool distils)
     {
-        float rate = LearningRate > 0 ? LearningRate : SizePreset.Find(Size).LearningRate;
+        // Muon's changes have the same size at every width, and so the same best rate (LOG.md).
+        const float rateOfMuon = 0.02f;
+        float rate = LearningRate > 0 ? LearningRate : Recipe.Rule == OptimizerRule.Muon ? rateOfMuon : SizePreset.Find(Size).LearningRate;
         return Recipe with
         {
             Steps = steps,

@@ -24,6 +24,7 @@ internal sealed record MachineCeilings(
     private const long BufferBytes = 512L << 20;
     private const int StreamsMax = 8;
     private const int IntegerRounds = 20_000;
+    private const int FloatRounds = 200_000;
     private const int PassesMin = 3;
 
     /// <summary>A ceiling is the best of many short passes: whatever else the machine does only ever makes one slower.</summary>
@@ -37,6 +38,10 @@ internal sealed record MachineCeilings(
             .MaxBy(r => r.Item2);
         return new MachineCeilings(threads, reads.Max(), Speed.Of(reads).Median, streams, operations, instruction);
     }
+
+    /// <summary>float32 multiplications and additions per second, counted as two, of all threads together: what training cannot be faster than.</summary>
+    public static double FloatOperationsPerSecond(int threads, CancellationToken cancellation) =>
+        Rates(threads, _ => GC.KeepAlive(FloatLoop.Run(FloatRounds)), cancellation).Max() * FloatLoop.OperationsPerRound * FloatRounds * threads;
 
     /// <summary>The higher figures of two measurements: a machine that is shared drifts while something is measured against it.</summary>
     public MachineCeilings OrHigher(MachineCeilings other)
