@@ -116,7 +116,16 @@ internal sealed unsafe class Trainer : IDisposable
 
     /// <summary>Opens a checkpoint; the next step continues bit for bit where <see cref="Save"/> was called.</summary>
     /// <exception cref="TernException">The file is missing or damaged, or the teacher does not fit.</exception>
-    public static Trainer Load(string path, WorkerPool pool, Trainer? teacher, out byte[] dataState)
+    public static Trainer Load(string path, WorkerPool pool, Trainer? teacher, out byte[] dataState) => Load(path, pool, teacher, recipe => recipe, out dataState);
+
+    /// <summary>Opens a checkpoint to go on with a changed recipe, such as more steps.</summary>
+    /// <param name="path">The checkpoint.</param>
+    /// <param name="pool">Workers.</param>
+    /// <param name="teacher">As in the constructor.</param>
+    /// <param name="change">From the recipe in the checkpoint; keeps <see cref="TrainingRecipe.AverageDecay"/>.</param>
+    /// <param name="dataState">As <see cref="Save"/> was given.</param>
+    /// <exception cref="TernException">The file is missing or damaged, the recipe is out of range, or the teacher does not fit.</exception>
+    public static Trainer Load(string path, WorkerPool pool, Trainer? teacher, Func<TrainingRecipe, TrainingRecipe> change, out byte[] dataState)
     {
         Trainer? trainer = null;
         try
@@ -125,7 +134,7 @@ internal sealed unsafe class Trainer : IDisposable
                 path,
                 head =>
                 {
-                    trainer = new Trainer(head.Shape, head.Recipe, head.Seed, pool, teacher, path);
+                    trainer = new Trainer(head.Shape, change(head.Recipe), head.Seed, pool, teacher, path);
                     return trainer.Arrays(head.Arrays > 1);
                 },
                 out dataState);

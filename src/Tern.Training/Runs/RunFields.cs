@@ -40,7 +40,7 @@ internal static class RunFields
         RunField.Text("from", "FILE", "Start from this model's weights, with its shape and tokenizer.", (s, v) => s with { From = v }),
 
         RunField.Choice("precision", s_precisions, "What the linear layers compute with while they learn.", (s, v) => s with { Recipe = s.Recipe with { Linear = PrecisionOf(v) } }),
-        RunField.Integer("steps", 1, StepsMax, "Optimizer steps.", (s, v) => s with { Steps = v, Hours = 0 }),
+        RunField.Integer("steps", 1, StepsMax, "Optimizer steps; a run that goes on may get more or fewer.", (s, v) => s with { Steps = v, Hours = 0 }).Changeable(),
         RunField.Number("hours", 0.001, 100_000, "Instead of steps: how long the run may take at the speed measured when it starts.", (s, v) => s with { Hours = v, Steps = 0 }),
         RunField.Integer("batch", 1, DimensionMax, "Sequences of an optimizer step.", (s, v) => s with { Batch = v }),
         RunField.Integer("microBatch", 1, DimensionMax, "Sequences computed at a time; fewer need less memory.", (s, v) => s with { MicroBatch = v }),

@@ -53,13 +53,15 @@ internal static class TrainingJob
         return stored.With(given);
     }
 
-    /// <summary>Writes configuration and tokens of a run that was not begun before.</summary>
+    /// <summary>Writes the configuration, and the tokens of a run that was not begun before.</summary>
     public static void Prepare(RunFolder folder, RunConfiguration configuration, RunSettings settings, IRunObserver observer, CancellationToken stop)
     {
-        if (folder.IsBegun)
-            return;
-        observer.Note("reading the text");
-        RunData.Prepare(folder, settings, observer.Note, _ => { }, stop);
+        if (!folder.IsBegun)
+        {
+            observer.Note("reading the text");
+            RunData.Prepare(folder, settings, observer.Note, _ => { }, stop);
+        }
+
         configuration.Write(folder.Configuration);
     }
 

@@ -67,7 +67,8 @@ internal sealed class TrainingRun : IDisposable
                 settings = settings with { Context = header.Shape.Context };
                 data = RunData.Open(folder, settings);
                 memory = RunPlan.CheckMemory(header.Shape, header.Recipe, settings, pool.Threads);
-                trainer = Trainer.Load(checkpoint, pool, teacher, out byte[] position);
+                int steps = Reaimed(settings, header, checkpoint, observer);
+                trainer = Trainer.Load(checkpoint, pool, teacher, recipe => recipe with { Steps = steps }, out byte[] position);
                 data.Restore(position, checkpoint);
             }
             else
@@ -141,6 +142,17 @@ internal sealed class TrainingRun : IDisposable
     {
         _trainer.Dispose();
         _data.Dispose();
+    }
+
+    /// <summary>The steps of a run that goes on: those it was begun with, or others that are asked for now.</summary>
+    private static int Reaimed(RunSettings settings, CheckpointHeader header, string checkpoint, IRunObserver observer)
+    {
+        int steps = settings.Steps > 0 ? settings.Steps : header.Recipe.Steps;
+        if (steps < header.StepsDone)
+            throw new TernException(ErrorKind.Request, string.Create(CultureInfo.InvariantCulture, $"{checkpoint}: {header.StepsDone} steps are done, more than the {steps} of --steps; give at least as many"));
+        if (steps != header.Recipe.Steps)
+            observer.Note(string.Create(CultureInfo.InvariantCulture, $"the run ends at step {steps} now, not {header.Recipe.Steps}; the learning rate goes to the new end from here on"));
+        return steps;
     }
 
     private static (Trainer Trainer, long MemoryBytes) Begin(RunSettings settings, RunData data, WorkerPool pool, Trainer? teacher, IRunObserver observer)
