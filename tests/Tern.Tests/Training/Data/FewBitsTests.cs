@@ -8,7 +8,10 @@ namespace Tern.Tests.Training.Data;
 /// <summary>The order of the methods on real text, by the comparison that <c>tern train --compare</c> makes, with a tokenizer learned from the same text.</summary>
 public sealed class FewBitsTests
 {
-    // Held-out losses that were seen (seed 1, 0.1 million weights, 1000 steps of 512 tokens, about 40 s of one core): MARGINS
+    // 0.1 million weights, 1000 steps of 512 tokens, one seed, about 35 s of one core. Held-out losses that were seen:
+    //   full 2.973 | int8 2.973 | int4 2.985 | ternary 3.037 | binary 3.308 | ternary afterwards 3.804, by rows 3.327 | ternary, taught 2.936
+    // The closest two are 0.06 apart. A wider model is not short of capacity after so few tokens: with 0.4 million weights and 128,000 tokens all
+    // that were trained lie within 0.04, binary ahead of ternary.
     [SharedFact]
     public void Full_precision_beats_ternary_beats_binary_beats_ternary_afterwards_and_a_teacher_helps()
     {
