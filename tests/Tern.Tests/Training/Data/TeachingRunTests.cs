@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Tern.Machine;
+using Tern.Models;
 using Tern.Numerics;
 using Tern.Tests.Cli;
 using Tern.Tests.Files;
