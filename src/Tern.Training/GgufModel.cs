@@ -44,11 +44,12 @@ internal static unsafe class GgufModel
         GgufWriter.Write(path, Describe(path, architecture, shape, tokenizer, options), tensors);
     }
 
-    /// <summary>The shape of a model in a file.</summary>
+    /// <summary>The shape of a model in a file, its vocabulary filled up to a multiple of 32.</summary>
     /// <param name="file">Opened.</param>
     /// <param name="context">Longest sequence that will be trained.</param>
+    /// <param name="subNorms">Whether it is to have sub norms; they are inserted where it has none. Null takes it as it is.</param>
     /// <exception cref="TernException">Something in it the trainer does not have; the message names it.</exception>
-    public static ModelShape ShapeOf(ModelSource file, int context)
+    public static ModelShape ShapeOf(ModelSource file, int context, bool? subNorms)
     {
         ModelSpec spec = Model.ReadSpec(file, _ => { });
         string? unknown = spec.HasQueryKeyNorms ? "norms on queries and keys"
@@ -63,6 +64,8 @@ internal static unsafe class GgufModel
             : null;
         if (unknown is not null)
             throw FileError.Whole(ErrorKind.Unsupported, file.Metadata.Path, "architecture", $"the model has {unknown}, which the trainer does not know", "models of the architectures llama, bitnet and bitnet-b1.58 can be trained");
+        if (spec.HasSubNorms && subNorms == false)
+            throw FileError.Whole(ErrorKind.Request, file.Metadata.Path, "architecture", "the model has sub norms, which its weights were trained with and which cannot be taken out", "leave subNorms out");
         var shape = new ModelShape
         {
             Layers = spec.Layers,
@@ -71,30 +74,34 @@ internal static unsafe class GgufModel
             KvHeads = spec.KvHeads,
             HeadDim = spec.HeadDim,
             FeedForward = spec.FeedForwardSize,
-            Vocabulary = spec.VocabularySize,
+            Vocabulary = (spec.VocabularySize + ModelShape.Granule - 1) / ModelShape.Granule * ModelShape.Granule,
             Context = context,
             RopeBase = (float)spec.Rope.Base,
             Epsilon = spec.NormEpsilon,
             Activation = spec.Activation == GateFunction.Silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu,
-            SubNorms = spec.HasSubNorms,
+            SubNorms = subNorms ?? spec.HasSubNorms,
             TiedHead = spec.TiedEmbeddings,
         };
         shape.Validate(file.Metadata.Path);
         return shape;
     }
 
-    /// <summary>Fills the flat array from a file of that shape.</summary>
+    /// <summary>Fills the flat array from a file of that shape; sub norms that the file does not have get the gain 1, tokens zeros.</summary>
     public static void Read(ModelSource file, ParameterSet parameters, int headDim, NativeBuffer<float> weights)
     {
-        bool permutes = Model.ReadSpec(file, _ => { }).Rope.Style == RopeStyle.Adjacent;
+        ModelSpec spec = Model.ReadSpec(file, _ => { });
+        bool permutes = spec.Rope.Style == RopeStyle.Adjacent;
+        HashSet<Parameter?> inserted = spec.HasSubNorms ? [] : [.. parameters.Layers.SelectMany(layer => new[] { layer.AttentionSubNorm, layer.FeedForwardSubNorm })];
         var binder = new TensorBinder(file);
         var tensors = new List<Tensor>();
         foreach (Parameter parameter in parameters.All)
         {
-            if (parameter.Kind == ParameterKind.Norm)
+            if (inserted.Contains(parameter))
+                weights.Part(parameter.Offset, parameter.Columns).Fill(1);
+            else if (parameter.Kind == ParameterKind.Norm)
                 binder.Norm(parameter.Name + ".weight", parameter.Columns).Row(0).CopyTo(weights.Part(parameter.Offset, parameter.Columns));
             else
-                tensors.Add(binder.Matrix(parameter.Name + ".weight", parameter.Rows, parameter.Columns));
+                tensors.Add(binder.Matrix(parameter.Name + ".weight", RowsInFile(parameter), parameter.Columns));
         }
 
         binder.Finish(_ => { });
@@ -105,11 +112,19 @@ internal static unsafe class GgufModel
             for (int row = 0; row < parameter.Rows; row++)
             {
                 Span<float> values = weights.Part(parameter.Offset + ((long)row * parameter.Columns), parameter.Columns);
+                if (row >= RowsInFile(parameter))
+                {
+                    values.Clear();
+                    continue;
+                }
+
                 tensor.DecodeRow(permutes && IsRotated(parameter) ? PermutedRow(row, headDim) : row, values);
                 if (values.ContainsAnyExceptInRange(float.MinValue, float.MaxValue))
                     throw tensor.Error(ErrorKind.Semantic, 0, $"row {row} holds NaN or an infinity; the file is damaged");
             }
         }
+
+        int RowsInFile(Parameter parameter) => parameter.Kind == ParameterKind.Embedding ? spec.VocabularySize : parameter.Rows;
     }
 
     private static string ArchitectureOf(ModelShape shape) => (shape.SubNorms, shape.Activation) switch
@@ -185,6 +200,9 @@ internal static unsafe class GgufModel
                         break;
                     case LinearPrecision.Integer:
                         WeightQuantization.Round(source, parameter.Columns, quantizer.Bits, quantizer.Group, result);
+                        continue;
+                    case LinearPrecision.TernaryRows:
+                        WeightQuantization.TernaryRow(source, parameter.Columns, result);
                         continue;
                     default:
                         new ReadOnlySpan<float>(source, parameter.Columns).CopyTo(new Span<float>(result, parameter.Columns));

@@ -48,7 +48,7 @@ internal sealed unsafe class Network : IDisposable
     /// <summary>Floats besides the workspace: packed weights, tables, scratch.</summary>
     public static long FloatsNeeded(ModelShape shape, int threads) =>
         (2 * (shape.LinearWeights + ((long)shape.Vocabulary * shape.Hidden)))
-        + (shape.LinearWeights / sizeof(float))
+        + ((shape.LinearWeights + ((long)shape.Vocabulary * shape.Hidden)) / sizeof(float))
         + AttentionShape.FloatsNeeded(shape, threads)
         + (4L * threads * (WidestRow(shape) + 32))
         + ((long)threads * Panels.Columns * (shape.Layers * ((3L * shape.Hidden) + shape.FeedForward + shape.QueryWidth + 64)));

@@ -39,6 +39,7 @@ internal static class RecipeRanges
         Number(distillation.AttentionWeight, nameof(distillation.AttentionWeight), 0, 1e9f);
         Number(distillation.AttentionLayer, nameof(distillation.AttentionLayer), -256, 255);
         Number(distillation.RelationHeads, nameof(distillation.RelationHeads), 0, 4096);
+        Named(distillation.AttentionRelation, nameof(distillation.AttentionRelation));
 
         void Number(float value, string name, float minimum, float maximum)
         {

@@ -90,18 +90,36 @@ internal sealed unsafe class Trainer : IDisposable
             + Workspace.FloatsNeeded(shape, checked(microSequences * length)));
     }
 
-    /// <summary>A model with the weights of a model file (F32, F16, BF16 or any type that decodes), for fine-tuning or as a teacher.</summary>
+    /// <summary>Bytes that a model takes that only teaches: weights, packed weights and the workspace of a micro batch.</summary>
+    /// <param name="shape">Its dimensions.</param>
+    /// <param name="rows">Tokens of a micro batch.</param>
+    /// <param name="threads">Workers.</param>
+    public static long MemoryNeededToTeach(ModelShape shape, int rows, int threads) =>
+        sizeof(float) * (shape.Parameters + Network.FloatsNeeded(shape, threads) + Workspace.FloatsNeeded(shape, rows));
+
+    /// <summary>The dimensions of a model file.</summary>
     /// <param name="path">A model of an architecture that the trainer knows: llama, bitnet, bitnet-b1.58.</param>
     /// <param name="context">Longest sequence that will be trained.</param>
+    /// <param name="subNorms">True inserts sub norms where the model has none, as BitDistill does; null takes it as it is.</param>
+    /// <exception cref="TernException">The file is not a model that the trainer can hold.</exception>
+    public static ModelShape ShapeOf(string path, int context, bool? subNorms)
+    {
+        using ModelSource file = Model.Open(path, new ModelOptions());
+        return GgufModel.ShapeOf(file, context, subNorms);
+    }
+
+    /// <summary>A model with the weights of a model file (F32, F16, BF16 or any type that decodes), for fine-tuning or as a teacher.</summary>
+    /// <param name="path">The model.</param>
+    /// <param name="shape">What <see cref="ShapeOf"/> says of it.</param>
     /// <param name="recipe">How it is trained.</param>
     /// <param name="seed">Of stochastic rounding.</param>
     /// <param name="pool">Workers.</param>
     /// <param name="teacher">As in the constructor.</param>
     /// <exception cref="TernException">The file is not a model that the trainer can hold.</exception>
-    public static Trainer From(string path, int context, TrainingRecipe recipe, ulong seed, WorkerPool pool, Trainer? teacher)
+    public static Trainer From(string path, ModelShape shape, TrainingRecipe recipe, ulong seed, WorkerPool pool, Trainer? teacher)
     {
         using ModelSource file = Model.Open(path, new ModelOptions());
-        var trainer = new Trainer(GgufModel.ShapeOf(file, context), recipe, seed, pool, teacher, path);
+        var trainer = new Trainer(shape, recipe, seed, pool, teacher, path);
         try
         {
             GgufModel.Read(file, trainer._parameters, trainer.Shape.HeadDim, trainer.EditWeights());
@@ -209,7 +227,7 @@ internal sealed unsafe class Trainer : IDisposable
         return new LossSum(loss, targets);
     }
 
-    /// <summary>Logits of the last token of one sequence, for samples of text; uses the recipe's quantizer.</summary>
+    /// <summary>Logits of the last token of one sequence, for samples of text; uses the recipe's quantizer, and the moving average where there is one.</summary>
     /// <param name="tokens">1 to context ids.</param>
     /// <param name="logits">[vocabulary].</param>
     public void LastLogits(ReadOnlySpan<int> tokens, Span<float> logits)
@@ -218,7 +236,7 @@ internal sealed unsafe class Trainer : IDisposable
         var batch = new TokenBatch(1, tokens.Length, 1);
         tokens.CopyTo(batch.Inputs);
         Check(batch);
-        Prepare(_weights, new QuantizerState(Recipe.Linear, 1));
+        Prepare(WeightsOf(Recipe.AverageDecay > 0), new QuantizerState(Recipe.Linear, 1));
         Load(batch, 0);
         _network.Forward(1, tokens.Length);
         _network.LogitsOf(tokens.Length - 1, logits);
@@ -320,10 +338,10 @@ internal sealed unsafe class Trainer : IDisposable
         _prepared = wanted;
     }
 
-    /// <summary>Goes forward as the teacher of another trainer.</summary>
+    /// <summary>Goes forward as the teacher of another trainer, with the moving average of its weights where there is one.</summary>
     private void Teach(TokenBatch batch, int micro)
     {
-        Prepare(_weights, new QuantizerState(Recipe.Linear, 1));
+        Prepare(WeightsOf(Recipe.AverageDecay > 0), new QuantizerState(Recipe.Linear, 1));
         _network.Forward(Load(batch, micro), batch.Length);
     }
 

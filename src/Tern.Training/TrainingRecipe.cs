@@ -14,6 +14,12 @@ internal enum LinearPrecision
 
     /// <summary>Symmetric integers of N bits with a scale per row or group of columns; activations as <see cref="Quantizer.Int8Activations"/> says.</summary>
     Integer,
+
+    /// <summary>
+    /// -1, 0, +1 with a scale per row by the rule of ternary weight networks (Li et al. 2016), made for weights that were not trained to be ternary;
+    /// int8 activations per token.
+    /// </summary>
+    TernaryRows,
 }
 
 /// <summary>The quantizer of the linear layers.</summary>
@@ -61,6 +67,16 @@ internal enum MasterWeights
 
     /// <summary>bfloat16, rounded stochastically after each step with the trainer's own random numbers.</summary>
     BFloat16,
+}
+
+/// <summary>How the attention term relates two positions by their vectors a and b in one part of Q, K or V, of d columns.</summary>
+internal enum AttentionRelation
+{
+    /// <summary>a · b / (|a| |b|), as Algorithm 1 of BitDistill and its code.</summary>
+    Cosine,
+
+    /// <summary>a · b / sqrt(d), as equation 12 of BitDistill: another objective, in which lengths count.</summary>
+    Dot,
 }
 
 /// <summary>Everything that is configurable about training mathematics; defaults are those of BitNet b1.58 at small sizes.</summary>
@@ -147,8 +163,10 @@ internal sealed record Distillation
     /// <summary>The layer whose queries, keys and values are compared; negative counts from the end. Teacher and student use the same.</summary>
     public int AttentionLayer { get; init; } = -2;
 
-    /// <summary>Parts into which each of Q, K, V is split before its vectors are normalised; 0 is one per key head.</summary>
+    /// <summary>Parts into which each of Q, K, V is split before its vectors are compared; 0 is one per key head of the student.</summary>
     public int RelationHeads { get; init; }
+
+    public AttentionRelation AttentionRelation { get; init; } = AttentionRelation.Cosine;
 
     /// <summary>Scales the attention term so that its gradient at its own layer's input stays in proportion to that of the other terms.</summary>
     public bool BalanceGradients { get; init; } = true;

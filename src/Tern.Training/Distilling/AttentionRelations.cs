@@ -6,13 +6,17 @@ using Tern.Training.Mathematics;
 namespace Tern.Training.Distilling;
 
 /// <summary>
-/// The attention relation term of BitDistill on one layer. Q, K and V, before rotation, are each cut into the same number of parts; within a part
-/// the vectors of all positions become unit vectors, and their products say how positions relate. Student and teacher relate T positions both, so
-/// their widths may differ.
+/// The attention relation term of BitDistill on one layer. Q, K and V are each cut into the same number of parts; within a part the products of
+/// the vectors of all positions say how positions relate. Student and teacher relate T positions both, so their widths may differ.
 /// <code>
-///   R = â âᵀ,  P = softmax rows R           loss = 1 / (3 · parts · positions) Σ KL(P teacher || P student)
-///   dR = P - P teacher,  dâ = dR â + dRᵀ â,  da = (dâ - â (â · dâ)) / |a|
+///   cosine:  R = â âᵀ, â = a / |a|        dot:  R = a aᵀ / sqrt(width of a)
+///   P = softmax rows R                    loss = 1 / (3 · parts · positions) Σ KL(P teacher || P student)
+///   dR = P - P teacher,  dâ = dR â + dRᵀ â,  da = (dâ - â (â · dâ)) / |a|   or   dâ / sqrt(width of a), with a for â
 /// </code>
+/// As in BitDistill, one layer is compared, each of Q, K and V by itself, over all pairs of positions, future ones and those without a target too.
+/// It differs in two ways: Q and K are taken before their rotation, so that positions relate by what they hold and not by how far they are apart;
+/// and the term is the mean over Q, K, V and parts, where BitDistill's code adds Q, K and V up and divides the mean over parts by the parts once
+/// more, so that its factor γ is 3 γ / parts here.
 /// </summary>
 internal sealed unsafe class AttentionRelations : IDisposable
 {
@@ -34,11 +38,17 @@ internal sealed unsafe class AttentionRelations : IDisposable
     public AttentionRelations(ModelShape student, ModelShape teacher, int parts, WorkerPool pool)
     {
         (_student, _teacher, _parts, _pool) = (student, teacher, parts, pool);
-        _lengthMax = Padded(student.Context);
-        _widthMax = Padded(Math.Max(student.QueryWidth, teacher.QueryWidth) / parts);
-        _workerFloats = (2 * RelationUnit.Floats(_lengthMax, _widthMax)) + (((long)_lengthMax + RelationUnit.BlockRows + 1) * _widthMax);
+        (_lengthMax, _widthMax) = Largest(student, teacher, parts);
+        _workerFloats = WorkerFloats(_lengthMax, _widthMax);
         _scratch = new NativeBuffer<float>(pool.Threads * _workerFloats);
         _self = GCHandle.Alloc(this);
+    }
+
+    /// <summary>Floats that the term takes for a micro batch of <paramref name="rows"/> tokens.</summary>
+    public static long FloatsNeeded(ModelShape student, ModelShape teacher, int parts, int rows, int threads)
+    {
+        (int length, int width) = Largest(student, teacher, parts);
+        return (threads * WorkerFloats(length, width)) + ((long)Panels.Padded(rows) * (student.QueryWidth + (2 * student.KeyWidth) + 2));
     }
 
     /// <summary>Adds the term's gradient to that of the student's Q, K, V.</summary>
@@ -65,6 +75,7 @@ internal sealed unsafe class AttentionRelations : IDisposable
             Multipliers = multipliers,
             Inverses = inverses,
             Length = length,
+            Relation = distillation.AttentionRelation,
             Weight = 1f / (Matrices * _parts * stepTokens),
         };
         var self = (void*)GCHandle.ToIntPtr(_self);
@@ -95,6 +106,11 @@ internal sealed unsafe class AttentionRelations : IDisposable
         if (_self.IsAllocated)
             _self.Free();
     }
+
+    private static (int Length, int Width) Largest(ModelShape student, ModelShape teacher, int parts) =>
+        (Padded(student.Context), Padded(Math.Max(student.QueryWidth, teacher.QueryWidth) / parts));
+
+    private static long WorkerFloats(int length, int width) => (2 * RelationUnit.Floats(length, width)) + (((long)length + RelationUnit.BlockRows + 1) * width);
 
     private static int Padded(int count) => (count + Panels.Columns - 1) / Panels.Columns * Panels.Columns;
 
@@ -130,8 +146,8 @@ internal sealed unsafe class AttentionRelations : IDisposable
         float* gradient = memory + (2 * unitFloats); // [padded][width]
         var product = new Panels((nint)(gradient + ((nint)padded * width)), RelationUnit.BlockRows, width);
         float* row = (float*)product.Data + ((nint)RelationUnit.BlockRows * width);
-        student.Load(_run.Student, firstRow, length, column, count, row);
-        teacher.Load(_run.Teacher, firstRow, length, teacherColumn, teacherCount, row);
+        student.Load(_run.Student, firstRow, length, column, count, _run.Relation, row);
+        teacher.Load(_run.Teacher, firstRow, length, teacherColumn, teacherCount, _run.Relation, row);
         new Span<float>(gradient, padded * width).Clear();
         double divergence = 0;
         for (int first = 0; first < length; first += RelationUnit.BlockRows)
@@ -160,17 +176,24 @@ internal sealed unsafe class AttentionRelations : IDisposable
     /// <summary>KL of one row of relations, which becomes the gradient P student - P teacher.</summary>
     private static double Difference(Panels student, Panels teacher, int row, int length)
     {
-        // Products of unit vectors lie in [-1, 1]: exponentials need no maximum taken off.
         double sumStudent = 0, sumTeacher = 0, cross = 0;
         nint at = (nint)row * Panels.Columns;
+        float maxStudent = float.NegativeInfinity, maxTeacher = float.NegativeInfinity;
+        for (int t = 0; t < length; t++)
+        {
+            nint place = at + (t % Panels.Columns);
+            maxStudent = MathF.Max(maxStudent, student.Panel(t / Panels.Columns)[place]);
+            maxTeacher = MathF.Max(maxTeacher, teacher.Panel(t / Panels.Columns)[place]);
+        }
+
         for (int t = 0; t < length; t++)
         {
             float* s = student.Panel(t / Panels.Columns) + at + (t % Panels.Columns), q = teacher.Panel(t / Panels.Columns) + at + (t % Panels.Columns);
-            float difference = *q - *s;
-            (*s, *q) = (MathF.Exp(*s), MathF.Exp(*q));
+            float ofStudent = *s - maxStudent, ofTeacher = *q - maxTeacher;
+            (*s, *q) = (MathF.Exp(ofStudent), MathF.Exp(ofTeacher));
             sumStudent += *s;
             sumTeacher += *q;
-            cross += *q * difference;
+            cross += *q * (ofTeacher - ofStudent);
         }
 
         float factorStudent = (float)(1 / sumStudent), factorTeacher = (float)(1 / sumTeacher);
@@ -202,7 +225,7 @@ internal sealed unsafe class AttentionRelations : IDisposable
                     GemmKernels.Columns8(student.Relations.Panel(panel) + strip, student.Block.Panel(column), rows, gradient + ((((nint)panel * Panels.Columns) + strip) * width) + (column * Panels.Columns), width);
     }
 
-    /// <summary>From the unit vector's gradient to the vector's own.</summary>
+    /// <summary>From the gradient of â to that of a; a unit vector has none along itself.</summary>
     private void Store(RelationUnit student, float* gradient, int t, int padded, int firstRow, int column, int count, float* row)
     {
         Vector512<float> products = default;
@@ -213,7 +236,7 @@ internal sealed unsafe class AttentionRelations : IDisposable
             products = Vector512.FusedMultiplyAdd(unit, Vector512.Load(gradient + i), products);
         }
 
-        Vector512<float> along = Vector512.Create(Vector512.Sum(products));
+        Vector512<float> along = Vector512.Create(_run.Relation == AttentionRelation.Cosine ? Vector512.Sum(products) : 0);
         Vector512<float> factor = Vector512.Create(student.Norms[t] > 0 ? _run.Weight / student.Norms[t] : 0);
         for (int i = 0; i < count; i += 16)
             (factor * (Vector512.Load(gradient + i) - (Vector512.Load(row + i) * along))).Store(gradient + i);
@@ -265,6 +288,7 @@ internal sealed unsafe class AttentionRelations : IDisposable
         public Panels Student, Teacher, Term, Gradient;
         public float* Squares, Multipliers, Inverses;
         public int Length;
+        public AttentionRelation Relation;
         public float Weight, Factor;
     }
 }

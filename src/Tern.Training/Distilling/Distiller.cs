@@ -9,11 +9,13 @@ namespace Tern.Training.Distilling;
 /// </summary>
 internal sealed unsafe class Distiller : IDisposable
 {
+    private const int TermsOfRow = 3;
+
     private readonly Distillation _recipe;
     private readonly Network _teacher;
     private readonly AttentionRelations? _relations;
     private readonly int _teacherLayer;
-    private NativeBuffer<float>? _terms; // [rows][3]
+    private NativeBuffer<float>? _terms; // [rows][TermsOfRow]
     private Totals _totals;
     private long _stepTargets;
     private long _stepTokens;
@@ -36,7 +38,7 @@ internal sealed unsafe class Distiller : IDisposable
 
         Layer = LayerOf(student, "student");
         _teacherLayer = LayerOf(teacherShape, "teacher");
-        int parts = recipe.RelationHeads > 0 ? recipe.RelationHeads : student.KvHeads;
+        int parts = Parts(recipe, student);
         foreach (int width in (int[])[student.QueryWidth, student.KeyWidth, teacherShape.QueryWidth, teacherShape.KeyWidth])
             if (width % (16 * parts) != 0)
                 throw new TernException(ErrorKind.Request, $"queries, keys or values of {width} columns cannot be cut into {parts} parts of whole 16 columns: set relationHeads");
@@ -45,6 +47,10 @@ internal sealed unsafe class Distiller : IDisposable
 
     /// <summary>The student's layer whose Q, K, V are compared; -1 for none.</summary>
     public int Layer { get; } = -1;
+
+    /// <summary>Floats that the terms take for a micro batch of <paramref name="rows"/> tokens, the teacher itself not included.</summary>
+    public static long FloatsNeeded(Distillation recipe, ModelShape student, ModelShape teacher, int rows, int threads) =>
+        (TermsOfRow * (long)rows) + (recipe.AttentionWeight == 0 ? 0 : AttentionRelations.FloatsNeeded(student, teacher, Parts(recipe, student), rows, threads));
 
     /// <summary>Begins an optimizer step.</summary>
     public void Begin(long targets, long tokens)
@@ -59,10 +65,10 @@ internal sealed unsafe class Distiller : IDisposable
     /// <param name="pool">Workers.</param>
     public void Logits(Workspace space, int first, int rows, WorkerPool pool)
     {
-        if (_terms is null || _terms.Count < 3L * space.RowsMax)
+        if (_terms is null || _terms.Count < (long)TermsOfRow * space.RowsMax)
         {
             _terms?.Dispose();
-            _terms = new NativeBuffer<float>(3L * space.RowsMax);
+            _terms = new NativeBuffer<float>((long)TermsOfRow * space.RowsMax);
         }
 
         new LogitTerms
@@ -79,9 +85,9 @@ internal sealed unsafe class Distiller : IDisposable
         for (int row = 0; row < rows; row++)
         {
             _totals.CrossEntropy += space.Losses[first + row];
-            _totals.LogitDivergence += _terms.Pointer[3 * row];
-            _totals.CrossSquares += _terms.Pointer[(3 * row) + 1];
-            _totals.LogitSquares += _terms.Pointer[(3 * row) + 2];
+            _totals.LogitDivergence += _terms.Pointer[TermsOfRow * row];
+            _totals.CrossSquares += _terms.Pointer[(TermsOfRow * row) + 1];
+            _totals.LogitSquares += _terms.Pointer[(TermsOfRow * row) + 2];
         }
     }
 
@@ -110,6 +116,8 @@ internal sealed unsafe class Distiller : IDisposable
         _relations?.Dispose();
         _terms?.Dispose();
     }
+
+    private static int Parts(Distillation recipe, ModelShape student) => recipe.RelationHeads > 0 ? recipe.RelationHeads : student.KvHeads;
 
     private int LayerOf(ModelShape shape, string who)
     {

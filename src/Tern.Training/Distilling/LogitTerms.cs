@@ -12,9 +12,9 @@ namespace Tern.Training.Distilling;
 /// </code>
 /// Rows without a target count for neither.
 /// </summary>
-internal unsafe struct LogitTerms
+internal unsafe struct LogitTerms : ILogitPass
 {
-    private const int BlockRows = 16;
+    private const int BlockRows = LogitBlocks.Rows;
 
     /// <summary>Sixteen lanes for each row of a block, of each of these.</summary>
     private const int MaxStudent = 0, MaxTeacher = 1, Sum = 2, SumStudent = 3, SumTeacher = 4, Cross = 5, CrossGradient = 6, LogitGradient = 7, Statistics = 8;
@@ -42,29 +42,15 @@ internal unsafe struct LogitTerms
 
     public required float Temperature { get; init; }
 
-    private int _rows;
+    public void Run(WorkerPool pool, int rows) => LogitBlocks.Run(pool, ref this, rows);
 
-    public void Run(WorkerPool pool, int rows)
-    {
-        _rows = rows;
-        fixed (LogitTerms* self = &this)
-            pool.Run(&Body, self, (rows + BlockRows - 1) / BlockRows, 1);
-    }
-
-    private static void Body(void* state, int start, int end, int worker)
-    {
-        var self = (LogitTerms*)state;
-        for (int block = start; block < end; block++)
-            self->Block(block * BlockRows, Math.Min(BlockRows, self->_rows - (block * BlockRows)));
-    }
-
-    private readonly void Block(int first, int rows)
+    public readonly void Block(int first, int rows)
     {
         float* lanes = stackalloc float[Statistics * BlockRows * 16];
         new Span<float>(lanes, Statistics * BlockRows * 16).Clear();
         Panels student = Student.FromRow(first), teacher = Teacher.FromRow(first);
-        Maxima(student, rows, lanes + (MaxStudent * BlockRows * 16));
-        Maxima(teacher, rows, lanes + (MaxTeacher * BlockRows * 16));
+        LogitBlocks.Maxima(student, rows, lanes + (MaxStudent * BlockRows * 16));
+        LogitBlocks.Maxima(teacher, rows, lanes + (MaxTeacher * BlockRows * 16));
         Sums(student, teacher, rows, lanes);
         for (int i = 0; i < rows; i++)
             FinishRow(student, first, i, lanes);
@@ -86,25 +72,6 @@ internal unsafe struct LogitTerms
     private static Vector512<float> At(float* lanes, int statistic, int row) => Vector512.Load(lanes + (((statistic * BlockRows) + row) * 16));
 
     private static void Put(float* lanes, int statistic, int row, Vector512<float> value) => value.Store(lanes + (((statistic * BlockRows) + row) * 16));
-
-    private static void Maxima(Panels logits, int rows, float* maxima)
-    {
-        new Span<float>(maxima, 16 * BlockRows).Fill(float.NegativeInfinity);
-        for (int p = 0; p < logits.Count; p++)
-        {
-            float* at = logits.Panel(p);
-            for (int i = 0; i < rows; i++, at += Panels.Columns)
-                Vector512.MaxNative(Vector512.Load(maxima + (16 * i)), Vector512.MaxNative(Vector512.Load(at), Vector512.Load(at + 16))).Store(maxima + (16 * i));
-        }
-
-        for (int i = 0; i < rows; i++)
-        {
-            float max = float.NegativeInfinity;
-            for (int lane = 0; lane < 16; lane++)
-                max = MathF.Max(max, maxima[(16 * i) + lane]);
-            Vector512.Create(max).Store(maxima + (16 * i));
-        }
-    }
 
     /// <summary>Σ exp z, Σ exp z/T, Σ exp y/T and Σ exp(y/T) (y - z)/T, all with their maxima taken off.</summary>
     private readonly void Sums(Panels student, Panels teacher, int rows, float* lanes)

@@ -6,7 +6,8 @@ namespace Tern.Training.Distilling;
 /// <summary>
 /// One worker's memory for the relations among the positions of one sequence in one part of Q, K or V. Student and teacher may differ in width.
 /// <code>
-///   a[T, width] → unit rows â;  R = â âᵀ [T, T];  P = softmax of its rows
+///   a[T, width] → rows â = a / n;  R = â âᵀ [T, T];  P = softmax of its rows
+///   cosine: n = |a|          dot: n = fourth root of the width, so that â âᵀ = a aᵀ / sqrt(width)
 /// </code>
 /// </summary>
 internal sealed unsafe class RelationUnit
@@ -39,10 +40,10 @@ internal sealed unsafe class RelationUnit
     /// <summary>[width / 32][T][32].</summary>
     public float* Rows { get; }
 
-    /// <summary>[T] lengths of the vectors before they became unit ones.</summary>
+    /// <summary>[T] n, by which each vector was divided; 0 where it is a zero vector of the cosine, which stays one.</summary>
     public float* Norms { get; }
 
-    /// <summary>[block, width] unit rows.</summary>
+    /// <summary>[block, width] rows â.</summary>
     public Panels Block { get; }
 
     /// <summary>[block, T].</summary>
@@ -50,16 +51,17 @@ internal sealed unsafe class RelationUnit
 
     public static long Floats(int lengthMax, int widthMax) => (2L * lengthMax * widthMax) + lengthMax + ((long)BlockRows * widthMax) + ((long)BlockRows * lengthMax);
 
-    /// <summary>Takes the unit vectors of a sequence in; rows past its end become zero.</summary>
-    public void Load(Panels source, int firstRow, int rows, int column, int count, float* row)
+    /// <summary>Takes the vectors of a sequence in, divided by n; rows past its end become zero.</summary>
+    public void Load(Panels source, int firstRow, int rows, int column, int count, AttentionRelation relation, float* row)
     {
+        float ofWidth = MathF.Sqrt(MathF.Sqrt(count));
         for (int t = 0; t < _length; t++)
         {
             new Span<float>(row, _width).Clear();
             if (t < rows)
             {
                 source.Gather(firstRow + t, column, count, row);
-                float norm = MathF.Sqrt((float)WideFunctions.SumOfSquares(row, count));
+                float norm = relation == AttentionRelation.Cosine ? MathF.Sqrt((float)WideFunctions.SumOfSquares(row, count)) : ofWidth;
                 Norms[t] = norm;
                 Vector512<float> factor = Vector512.Create(norm > 0 ? 1 / norm : 0);
                 for (int i = 0; i < count; i += 16)

@@ -4,15 +4,14 @@ using Tern.Machine;
 namespace Tern.Training.Mathematics;
 
 /// <summary>
-/// Softmax cross-entropy over a chunk of rows. Sixteen rows go through the panels of the vocabulary together, because one row alone would touch a new
-/// page for every 32 logits. With a weight above zero the logits become their gradient.
+/// Softmax cross-entropy over a chunk of rows, in <see cref="LogitBlocks"/>. With a weight above zero the logits become their gradient.
 /// <code>
 ///   loss = ln Σ exp(z - max) + max - z[target]          dz = weight · (softmax(z) - [target])
 /// </code>
 /// </summary>
-internal unsafe struct CrossEntropyPass
+internal unsafe struct CrossEntropyPass : ILogitPass
 {
-    private const int BlockRows = 16;
+    private const int BlockRows = LogitBlocks.Rows;
 
     /// <summary>[rows, vocabulary].</summary>
     public required Panels Logits { get; init; }
@@ -26,29 +25,15 @@ internal unsafe struct CrossEntropyPass
     /// <summary>Factor of the gradient; 0 leaves the logits' place with exponentials.</summary>
     public float Weight { get; init; }
 
-    private int _rows;
+    public void Run(WorkerPool pool, int rows) => LogitBlocks.Run(pool, ref this, rows);
 
-    public void Run(WorkerPool pool, int rows)
-    {
-        _rows = rows;
-        fixed (CrossEntropyPass* self = &this)
-            pool.Run(&Body, self, (rows + BlockRows - 1) / BlockRows, 1);
-    }
-
-    private static void Body(void* state, int start, int end, int worker)
-    {
-        var self = (CrossEntropyPass*)state;
-        for (int block = start; block < end; block++)
-            self->Block(block * BlockRows, Math.Min(BlockRows, self->_rows - (block * BlockRows)));
-    }
-
-    private readonly void Block(int first, int rows)
+    public readonly void Block(int first, int rows)
     {
         float* maxima = stackalloc float[16 * BlockRows];
         float* sums = stackalloc float[16 * BlockRows];
         float* chosen = stackalloc float[BlockRows];
         Panels logits = Logits.FromRow(first);
-        Maxima(logits, rows, maxima);
+        LogitBlocks.Maxima(logits, rows, maxima);
         for (int i = 0; i < rows; i++)
         {
             int target = Targets[first + i];
@@ -69,26 +54,6 @@ internal unsafe struct CrossEntropyPass
         for (int i = 0; i < rows; i++)
             if (Targets[first + i] is >= 0 and int target)
                 logits.Panel(target / Panels.Columns)[(i * Panels.Columns) + (target % Panels.Columns)] -= Weight;
-    }
-
-    /// <summary>maxima[i] = sixteen times the largest logit of row i.</summary>
-    private static void Maxima(Panels logits, int rows, float* maxima)
-    {
-        new Span<float>(maxima, 16 * BlockRows).Fill(float.NegativeInfinity);
-        for (int p = 0; p < logits.Count; p++)
-        {
-            float* at = logits.Panel(p);
-            for (int i = 0; i < rows; i++, at += Panels.Columns)
-                Vector512.MaxNative(Vector512.Load(maxima + (16 * i)), Vector512.MaxNative(Vector512.Load(at), Vector512.Load(at + 16))).Store(maxima + (16 * i));
-        }
-
-        for (int i = 0; i < rows; i++)
-        {
-            float max = float.NegativeInfinity;
-            for (int lane = 0; lane < 16; lane++)
-                max = MathF.Max(max, maxima[(16 * i) + lane]);
-            Vector512.Create(max).Store(maxima + (16 * i));
-        }
     }
 
     /// <summary>z = exp(z - max), and their sums in sixteen lanes.</summary>

@@ -12,7 +12,7 @@ internal sealed record ComparisonRow(string Name, HeldOutScore Score, long Bytes
 
 /// <summary>
 /// Trains the same model on the same sequences in full precision, ternary, binary, and ternary with the full one as its teacher, and quantizes the
-/// full one afterwards to 8, 4 and 1.58 bits: what does it cost to have few bits, and what does it help to know of them while learning?
+/// full one afterwards to 8, 4 and (in two ways) 1.58 bits: what does it cost to have few bits, and what does it help to know of them while learning?
 /// </summary>
 internal static class ComparisonJob
 {
@@ -29,7 +29,11 @@ internal static class ComparisonJob
         ("int8 afterwards", new Quantizer { Precision = LinearPrecision.Integer, Bits = 8 }),
         ("int4 afterwards", new Quantizer { Precision = LinearPrecision.Integer, Bits = 4 }),
         ("ternary afterwards", new Quantizer { Precision = LinearPrecision.Ternary }),
+        ("ternary afterwards, by rows (TWN)", new Quantizer { Precision = LinearPrecision.TernaryRows }),
     ];
+
+    /// <summary>What the whole comparison takes, in runs: the one that has a teacher needs half of one more for it.</summary>
+    private const double Runs = 4.5;
 
     /// <summary>Trains and compares; the table lies in the run folder as <c>report.md</c> and <c>loss.svg</c>.</summary>
     /// <returns>The rows, or null when it was interrupted; the same call goes on then.</returns>
@@ -38,6 +42,8 @@ internal static class ComparisonJob
     {
         RunSettings asked = given.Settings(source);
         using RunFolder shared = TrainingJob.OpenFolder(asked, resume);
+        if (asked.Teacher is not null)
+            throw new TernException(ErrorKind.Request, "a comparison teaches with its own model in full precision; leave --teacher out");
         if (shared.LastCheckpoint() is not null)
             throw new TernException(ErrorKind.Request, $"{shared.Path}: the folder holds a single run; a comparison needs a folder of its own");
         RunConfiguration configuration = TrainingJob.Continue(shared, given);
@@ -47,14 +53,15 @@ internal static class ComparisonJob
 
         var rows = new List<ComparisonRow>();
         var curves = new List<(string Name, IReadOnlyList<StepRecord> Records)>();
+        CheckMemory(shared, settings, pool.Threads);
         using RunFolder fullFolder = Folder(shared, s_variants[0].Folder);
-        using TrainingRun full = Open(fullFolder, settings, s_variants[0].Precision, pool, null, observer);
+        using TrainingRun full = Open(fullFolder, settings with { Hours = settings.Hours / Runs }, s_variants[0].Precision, pool, null, observer);
         foreach ((string folderName, string name, LinearPrecision precision, bool taught) in s_variants)
         {
             observer.Note(name);
             bool isFull = precision == LinearPrecision.Full;
             using RunFolder? folder = isFull ? null : Folder(shared, folderName);
-            using TrainingRun? other = folder is null ? null : Open(folder, settings with { Steps = full.Trainer.Recipe.Steps, Hours = 0 }, precision, pool, taught ? full.Trainer : null, observer);
+            using TrainingRun? other = folder is null ? null : Open(folder, settings with { Steps = full.Trainer.Recipe.Steps, Hours = 0 }, precision, pool, taught ? TeacherModel.Of(full.Trainer) : null, observer);
             TrainingRun run = other ?? full;
             RunResult result = run.Run(stop);
             if (!result.Finished)
@@ -73,7 +80,19 @@ internal static class ComparisonJob
 
     private static RunFolder Folder(RunFolder shared, string name) => RunFolder.Open(Path.Combine(shared.Path, name), shared.Path);
 
-    private static TrainingRun Open(RunFolder folder, RunSettings settings, LinearPrecision precision, WorkerPool pool, Trainer? teacher, IRunObserver observer)
+    /// <summary>Refuses what the machine does not have before anything is trained: the taught model and its teacher, which has been trained, too.</summary>
+    private static void CheckMemory(RunFolder shared, RunSettings settings, int threads)
+    {
+        using RunData data = RunData.Open(shared, settings);
+        ModelShape shape = settings.ShapeFor(data.Tokenizer.Count);
+        TrainingRecipe recipe = settings.RecipeFor(RunPlan.StepsDefault, distils: true);
+        shape.Validate("the model");
+        recipe.Validate("the run");
+        long teacher = Trainer.MemoryNeeded(shape, recipe, RunPlan.MicroSequences(settings), shape.Context, threads);
+        RunPlan.CheckMemory(shape, recipe, settings, threads, new TeacherMemory(shape, teacher));
+    }
+
+    private static TrainingRun Open(RunFolder folder, RunSettings settings, LinearPrecision precision, WorkerPool pool, TeacherModel? teacher, IRunObserver observer)
     {
         RunSettings own = settings with { Recipe = settings.Recipe with { Linear = new Quantizer { Precision = precision } }, Export = settings.Export == "none" ? "none" : null };
         return TrainingRun.Open(folder, own, pool, teacher, observer);
@@ -84,18 +103,18 @@ internal static class ComparisonJob
         score ?? throw new TernException(ErrorKind.Request, "a comparison needs held-out text; take --held-out-share above 0, or name files with --held-out"),
         Bytes(shape, quantizer));
 
-    /// <summary>Size of a model: ternary weights in the two bits that I2_S gives them, integers with a half-precision scale per row.</summary>
+    /// <summary>Size of a model: ternary weights in the two bits that I2_S gives them, integers, and ternary by rows, with a half-precision scale per row.</summary>
     private static long Bytes(ModelShape shape, Quantizer quantizer)
     {
         const int bitsOfTernary = 2, bitsOfHalf = 16;
         int bits = quantizer.Precision switch
         {
             LinearPrecision.Full => bitsOfHalf,
-            LinearPrecision.Ternary => bitsOfTernary,
+            LinearPrecision.Ternary or LinearPrecision.TernaryRows => bitsOfTernary,
             LinearPrecision.Binary => 1,
             _ => quantizer.Bits,
         };
-        long rows = quantizer.Precision == LinearPrecision.Integer ? (long)shape.Layers * (2 * shape.Heads * shape.HeadDim + 2L * shape.KvHeads * shape.HeadDim + 2L * shape.FeedForward + shape.Hidden) : 0;
+        long rows = quantizer.Precision is LinearPrecision.Integer or LinearPrecision.TernaryRows ? shape.Layers * ((long)shape.QueryWidth + (2 * shape.KeyWidth) + (2 * shape.FeedForward) + (2 * shape.Hidden)) : 0;
         return (shape.LinearWeights * bits / 8) + ((shape.Parameters - shape.LinearWeights) * 2) + (rows * 2);
     }
 }

@@ -33,6 +33,9 @@ internal sealed record StepRecord(int Step, double Loss, float LearningRate, flo
     /// <summary>Shares of -1, 0 and +1 among the weights of the linear layers, with <see cref="HeldOut"/>, of ternary models.</summary>
     public CodeShares? Shares { get; init; }
 
+    /// <summary>What the teacher gave, of runs that have one.</summary>
+    public DistillationReport? Teaching { get; init; }
+
     /// <summary>Text that the model wrote, with <see cref="HeldOut"/>.</summary>
     public string? Sample { get; init; }
 }

@@ -35,9 +35,9 @@ internal static class RunFields
         RunField.Number("ropeBase", 2, 1e9, "Base of the rotary embedding.", (s, v) => s with { RopeBase = (float)v }),
         RunField.Number("epsilon", 1e-12, 0.1, "Epsilon of the norms.", (s, v) => s with { Epsilon = (float)v }),
         RunField.Choice("activation", ["relu2", "silu"], "What stands between gate and up projection.", (s, v) => s with { Activation = v == "silu" ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu }),
-        RunField.Boolean("subNorms", "Norms in front of the output and down projections, as BitNet b1.58 2B-4T has.", (s, v) => s with { SubNorms = v }),
+        RunField.Boolean("subNorms", "Norms in front of the output and down projections, as BitNet b1.58 2B-4T has; with --from, true inserts them where the model has none.", (s, v) => s with { SubNorms = v }),
         RunField.Boolean("tiedHead", "The embedding is the output matrix too.", (s, v) => s with { TiedHead = v }),
-        RunField.Text("from", "FILE", "Start from this model's weights, with its shape and tokenizer.", (s, v) => s with { From = v }),
+        RunField.Text("from", "MODEL", "Start from this model's weights, with its shape and tokenizer: a GGUF file or a folder of safetensors.", (s, v) => s with { From = v }),
 
         RunField.Choice("precision", s_precisions, "What the linear layers compute with while they learn.", (s, v) => s with { Recipe = s.Recipe with { Linear = PrecisionOf(v) } }),
         RunField.Integer("steps", 1, StepsMax, "Optimizer steps; a run that goes on may get more or fewer.", (s, v) => s with { Steps = v, Hours = 0 }).Changeable(),
@@ -62,12 +62,14 @@ internal static class RunFields
         RunField.Number("initialDeviation", 1e-6, 1, "Standard deviation of fresh weights.", (s, v) => s with { Recipe = s.Recipe with { InitialDeviation = (float)v } }),
         RunField.Integer("seed", 0, int.MaxValue, "The same seed gives the same run.", (s, v) => s with { Seed = (ulong)v }),
 
-        RunField.Text("teacher", "FILE", "A full-precision model with the same vocabulary to learn from.", (s, v) => s with { Teacher = v }),
+        RunField.Text("teacher", "MODEL", "A full-precision model with the same vocabulary to learn from: a GGUF file, a folder of safetensors, or a checkpoint.", (s, v) => s with { Teacher = v }),
         RunField.Number("crossEntropyWeight", 0, 1e6, "How much the text counts beside the teacher.", (s, v) => s with { Distillation = s.Distillation with { CrossEntropyWeight = (float)v } }),
         RunField.Number("logitWeight", 0, 1e6, "How much the teacher's distribution counts.", (s, v) => s with { Distillation = s.Distillation with { LogitWeight = (float)v } }),
         RunField.Number("temperature", 0.01, 100, "Temperature of both distributions.", (s, v) => s with { Distillation = s.Distillation with { Temperature = (float)v } }),
         RunField.Number("attentionWeight", 0, 1e9, "How much the teacher's attention relations count; 0 leaves them out.", (s, v) => s with { Distillation = s.Distillation with { AttentionWeight = (float)v } }),
         RunField.Integer("attentionLayer", -256, 255, "The layer whose attention is compared; negative counts from the end.", (s, v) => s with { Distillation = s.Distillation with { AttentionLayer = v } }),
+        RunField.Integer("relationHeads", 0, 4096, "Parts into which queries, keys and values are cut to be compared; 0 is one per key head.", (s, v) => s with { Distillation = s.Distillation with { RelationHeads = v } }),
+        RunField.Choice("attentionRelation", ["cosine", "dot"], "What relates two positions: the cosine of their vectors, or their product by the root of the width.", (s, v) => s with { Distillation = s.Distillation with { AttentionRelation = v == "dot" ? AttentionRelation.Dot : AttentionRelation.Cosine } }),
         RunField.Boolean("balanceGradients", "Whether attentionWeight is a ratio of gradient norms rather than a plain factor.", (s, v) => s with { Distillation = s.Distillation with { BalanceGradients = v } }),
 
         RunField.Text("out", "FOLDER", "The run folder: checkpoints, log, curves, report, model. A run that is there is continued.", (s, v) => s with { Out = v }).Changeable(),

@@ -71,6 +71,8 @@ internal sealed class RunLog : IDisposable
                 record = record with { HeldOut = new HeldOutScore(loss.GetDouble(), root.GetProperty("bitsPerByte").GetDouble(), root.GetProperty("heldOutTokens").GetInt64()) };
             if (root.TryGetProperty("minus", out JsonElement minus))
                 record = record with { Shares = new CodeShares("all", minus.GetDouble(), root.GetProperty("zero").GetDouble(), root.GetProperty("plus").GetDouble()) };
+            if (root.TryGetProperty("teacher", out JsonElement teacher))
+                record = record with { Teaching = TeachingLog.Read(teacher, record.Loss) };
             return root.TryGetProperty("sample", out JsonElement sample) ? record with { Sample = sample.GetString() } : record;
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
@@ -92,6 +94,8 @@ internal sealed class RunLog : IDisposable
             writer.WriteNumber("tokens", record.Tokens);
             writer.WriteNumber("tokensPerSecond", Math.Round(record.TokensPerSecond, 1));
             writer.WriteNumber("epochs", Math.Round(record.Epochs, 4));
+            if (record.Teaching is { } teaching)
+                TeachingLog.Write(writer, "teacher", teaching);
             if (record.HeldOut is { } heldOut)
             {
                 writer.WriteNumber("heldOutLoss", heldOut.Loss);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Tern.Training.Data;
+using Tern.Training.Distilling;
 
 namespace Tern.Training.Runs;
 
@@ -30,21 +31,31 @@ internal static class RunPlan
     /// <summary>Sequences computed at a time.</summary>
     public static int MicroSequences(RunSettings settings) => settings.MicroBatch > 0 ? Math.Min(settings.MicroBatch, settings.Batch) : settings.Batch;
 
-    /// <summary>Bytes of memory that the run takes.</summary>
-    public static long MemoryNeeded(ModelShape shape, TrainingRecipe recipe, RunSettings settings, int threads) =>
-        Trainer.MemoryNeeded(shape, recipe, MicroSequences(settings), shape.Context, threads);
-
-    /// <summary>The same, and refuses what the machine does not have; to be asked before the trainer is made.</summary>
+    /// <summary>Bytes of memory that a run takes with its teacher; refuses what the machine does not have, and is asked before any is taken.</summary>
+    /// <param name="shape">The model.</param>
+    /// <param name="recipe">How it is trained.</param>
+    /// <param name="settings">Sequences at a time.</param>
+    /// <param name="threads">Workers.</param>
+    /// <param name="teacher">What the teacher takes; null without.</param>
     /// <exception cref="TernException">There is less.</exception>
-    public static long CheckMemory(ModelShape shape, TrainingRecipe recipe, RunSettings settings, int threads)
+    public static long CheckMemory(ModelShape shape, TrainingRecipe recipe, RunSettings settings, int threads, TeacherMemory? teacher)
     {
-        long needed = MemoryNeeded(shape, recipe, settings, threads);
+        int sequences = MicroSequences(settings);
+        long needed = Trainer.MemoryNeeded(shape, recipe, sequences, shape.Context, threads);
+        string ofTeacher = "";
+        if (teacher is { } taken)
+        {
+            long bytes = taken.Bytes + (sizeof(float) * Distiller.FloatsNeeded(settings.Distillation, shape, taken.Shape, sequences * shape.Context, threads));
+            needed += bytes;
+            ofTeacher = string.Create(CultureInfo.InvariantCulture, $", {bytes / 1e6:0} MB of it for the teacher of {taken.Shape.Parameters / 1e6:0.0} million");
+        }
+
         long available = AvailableMemory();
         if (needed > available * (1 - MemoryReserve))
         {
             throw new TernException(
                 ErrorKind.Limit,
-                string.Create(CultureInfo.InvariantCulture, $"training {shape.Parameters / 1e6:0.0} million weights with {MicroSequences(settings)} sequences of {shape.Context} at a time needs about {needed / 1e6:0} MB of memory, and {available / 1e6:0} MB are free; a smaller --micro-batch, --context or --size needs less"));
+                string.Create(CultureInfo.InvariantCulture, $"training {shape.Parameters / 1e6:0.0} million weights with {sequences} sequences of {shape.Context} at a time needs about {needed / 1e6:0} MB of memory{ofTeacher}, and {available / 1e6:0} MB are free; a smaller --micro-batch, --context or --size needs less"));
         }
 
         return needed;

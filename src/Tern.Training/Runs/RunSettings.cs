@@ -51,7 +51,8 @@ internal sealed record RunSettings
 
     public FeedForwardActivation Activation { get; init; } = FeedForwardActivation.SquaredRelu;
 
-    public bool SubNorms { get; init; } = true;
+    /// <summary>Norms in front of the output and down projections; null is true for a new model, and what the model of <see cref="From"/> has.</summary>
+    public bool? SubNorms { get; init; }
 
     public bool TiedHead { get; init; } = true;
 
@@ -124,10 +125,19 @@ internal sealed record RunSettings
     /// <summary>Name of the model in its file.</summary>
     public string Name { get; init; } = "Tern";
 
-    /// <summary>The shape for a vocabulary.</summary>
+    /// <summary>The shape of the model.</summary>
     /// <param name="vocabulary">Tokens of the tokenizer; padded here.</param>
+    /// <exception cref="TernException">The model of <see cref="From"/> cannot be read, or has fewer tokens.</exception>
     public ModelShape ShapeFor(int vocabulary)
     {
+        if (From is { } from)
+        {
+            ModelShape shape = Trainer.ShapeOf(from, Context, SubNorms);
+            return shape.Vocabulary >= vocabulary
+                ? shape
+                : throw new TernException(ErrorKind.Request, $"{from}: the model has {shape.Vocabulary} tokens and the tokenizer {vocabulary}; take the model's own tokenizer");
+        }
+
         const int rows = 64;
         SizePreset preset = SizePreset.Find(Size);
         int hidden = Hidden > 0 ? Hidden : preset.Hidden;
@@ -145,7 +155,7 @@ internal sealed record RunSettings
             RopeBase = RopeBase,
             Epsilon = Epsilon,
             Activation = Activation,
-            SubNorms = SubNorms,
+            SubNorms = SubNorms ?? true,
             TiedHead = TiedHead,
         };
     }

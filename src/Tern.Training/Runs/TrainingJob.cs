@@ -21,7 +21,7 @@ internal static class TrainingJob
         Prepare(folder, configuration, settings, observer, stop);
 
         using var pool = new WorkerPool(settings.Threads > 0 ? settings.Threads : Cpu.ComputeThreads);
-        using Trainer? teacher = OpenTeacher(settings, pool);
+        using TeacherModel? teacher = TeacherModel.Find(settings, pool);
         using TrainingRun run = TrainingRun.Open(folder, settings, pool, teacher, observer);
         return run.Run(stop);
     }
@@ -63,17 +63,5 @@ internal static class TrainingJob
         }
 
         configuration.Write(folder.Configuration);
-    }
-
-    /// <summary>The teacher that the settings name, or null.</summary>
-    /// <exception cref="TernException">It cannot be read.</exception>
-    private static Trainer? OpenTeacher(RunSettings settings, WorkerPool pool)
-    {
-        if (settings.Teacher is not { } path)
-            return null;
-        if (path.EndsWith(".tern", StringComparison.OrdinalIgnoreCase))
-            return Trainer.Load(path, pool, null, out _);
-        var recipe = new TrainingRecipe { Linear = new Quantizer { Precision = LinearPrecision.Full } };
-        return Trainer.From(path, settings.Context, recipe, settings.Seed, pool, null);
     }
 }

@@ -53,7 +53,7 @@ internal sealed class TrainingRun : IDisposable
     /// <param name="teacher">For distillation; null without.</param>
     /// <param name="observer">Is told what happens.</param>
     /// <exception cref="TernException">Data, shape or recipe are wrong, memory or disk are short, or the checkpoint is damaged.</exception>
-    public static TrainingRun Open(RunFolder folder, RunSettings settings, WorkerPool pool, Trainer? teacher, IRunObserver observer)
+    public static TrainingRun Open(RunFolder folder, RunSettings settings, WorkerPool pool, TeacherModel? teacher, IRunObserver observer)
     {
         RunData? data = null;
         Trainer? trainer = null;
@@ -66,9 +66,9 @@ internal sealed class TrainingRun : IDisposable
                 CheckpointHeader header = Trainer.Describe(checkpoint);
                 settings = settings with { Context = header.Shape.Context };
                 data = RunData.Open(folder, settings);
-                memory = RunPlan.CheckMemory(header.Shape, header.Recipe, settings, pool.Threads);
+                memory = RunPlan.CheckMemory(header.Shape, header.Recipe, settings, pool.Threads, teacher?.Memory);
                 int steps = Reaimed(settings, header, checkpoint, observer);
-                trainer = Trainer.Load(checkpoint, pool, teacher, recipe => recipe with { Steps = steps }, out byte[] position);
+                trainer = Trainer.Load(checkpoint, pool, teacher?.Trainer, recipe => recipe with { Steps = steps }, out byte[] position);
                 data.Restore(position, checkpoint);
             }
             else
@@ -155,35 +155,20 @@ internal sealed class TrainingRun : IDisposable
         return steps;
     }
 
-    private static (Trainer Trainer, long MemoryBytes) Begin(RunSettings settings, RunData data, WorkerPool pool, Trainer? teacher, IRunObserver observer)
+    private static (Trainer Trainer, long MemoryBytes) Begin(RunSettings settings, RunData data, WorkerPool pool, TeacherModel? teacher, IRunObserver observer)
     {
         bool distils = teacher is not null;
         ModelShape shape = settings.ShapeFor(data.Tokenizer.Count);
-        if (settings.From is null)
-        {
-            TrainingRecipe recipe = settings.RecipeFor(RunPlan.StepsDefault, distils);
-            shape.Validate("the model");
-            recipe.Validate("the run");
-            RunPlan.CheckMemory(shape, recipe, settings, pool.Threads);
-        }
-
+        TrainingRecipe planned = settings.RecipeFor(RunPlan.StepsDefault, distils);
+        shape.Validate("the model");
+        planned.Validate("the run");
+        long memory = RunPlan.CheckMemory(shape, planned, settings, pool.Threads, teacher?.Memory);
         int steps = RunPlan.Steps(settings, distils, Create, data.Train, observer.Note);
-        Trainer trainer = Create(settings.RecipeFor(steps, distils));
-        try
-        {
-            if (trainer.Shape.Vocabulary < data.Tokenizer.Count)
-                throw new TernException(ErrorKind.Request, $"{settings.From}: the model has {trainer.Shape.Vocabulary} tokens and the tokenizer {data.Tokenizer.Count}; take the model's own tokenizer");
-            return (trainer, RunPlan.MemoryNeeded(trainer.Shape, trainer.Recipe, settings, pool.Threads));
-        }
-        catch
-        {
-            trainer.Dispose();
-            throw;
-        }
+        return (Create(settings.RecipeFor(steps, distils)), memory);
 
         Trainer Create(TrainingRecipe recipe) => settings.From is { } from
-            ? Trainer.From(from, settings.Context, recipe, settings.Seed, pool, teacher)
-            : new Trainer(shape, recipe, settings.Seed, pool, teacher);
+            ? Trainer.From(from, shape, recipe, settings.Seed, pool, teacher?.Trainer)
+            : new Trainer(shape, recipe, settings.Seed, pool, teacher?.Trainer);
     }
 
     /// <summary>Measures held-out text; null when there is none.</summary>
@@ -201,7 +186,7 @@ internal sealed class TrainingRun : IDisposable
     {
         long tokensPerStep = (long)_settings.Batch * _trainer.Shape.Context;
         var record = new StepRecord(
-            report.Step, report.Loss, report.LearningRate, report.GradientNorm, report.Step * tokensPerStep, report.Tokens / seconds, _data.Train.Epochs);
+            report.Step, report.Loss, report.LearningRate, report.GradientNorm, report.Step * tokensPerStep, report.Tokens / seconds, _data.Train.Epochs) { Teaching = report.Distillation };
         if (!measure)
             return record;
         return record with

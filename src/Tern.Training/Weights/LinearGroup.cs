@@ -272,6 +272,9 @@ internal sealed unsafe class LinearGroup : IDisposable
                 case LinearPrecision.Integer:
                     WeightQuantization.Round(source, Columns, Bits, Group, values);
                     break;
+                case LinearPrecision.TernaryRows:
+                    WeightQuantization.TernaryRow(source, Columns, values);
+                    break;
                 default:
                     new ReadOnlySpan<float>(source, Columns).CopyTo(new Span<float>(values, Columns));
                     return;
@@ -279,7 +282,7 @@ internal sealed unsafe class LinearGroup : IDisposable
 
             if (IsInteger)
                 return;
-            float factor = Precision == LinearPrecision.Integer ? 1 : Scale;
+            float factor = Precision is LinearPrecision.Ternary or LinearPrecision.Binary ? Scale : 1;
             for (int i = 0; i < Columns; i += 16)
             {
                 Vector512<float> w = Vector512.Load(source + i);

@@ -7,12 +7,14 @@ namespace Tern.Training.Weights;
 /// <code>
 ///   ternary   s = max(mean|W|, 1e-5)           code = clamp(round(w · (1 / s)), -1, 1)     value = code · s
 ///   binary    s = max(mean|W|, 1e-5)           code = w >= mean W ? +1 : -1                value = code · s
+///   rows      s = mean of the |w| > cut, cut = 0.7 mean|row|     value = sign(w) · s where |w| > cut, else 0
 ///   N bits    s = max|w| of the group / (2^(N-1) - 1)     value = clamp(round(w / s)) · s
 /// </code>
 /// </summary>
 internal static unsafe class WeightQuantization
 {
     private const float ScaleFloor = 1e-5f;
+    private const double CutOfMean = 0.7;
 
     // 1.5 · 2^23: adding it rounds magnitudes below 2^22 to a whole number, half to even.
     private const float RoundShift = 12582912f;
@@ -76,6 +78,31 @@ internal static unsafe class WeightQuantization
             // A NaN stays one: the loss then tells.
             Vector512.ConditionalSelect(Vector512.Equals(w, w), sign, w).Store(codes + i);
         }
+    }
+
+    /// <summary>Values of a row by the rule of ternary weight networks: the cut, and the scale with the least squared error for what is above it.</summary>
+    /// <param name="weights">A row.</param>
+    /// <param name="count">Its columns.</param>
+    /// <param name="values">[count] results.</param>
+    public static void TernaryRow(float* weights, int count, float* values)
+    {
+        double all = 0, above = 0;
+        for (int i = 0; i < count; i++)
+            all += MathF.Abs(weights[i]);
+        float cut = (float)(CutOfMean * all / count);
+        int kept = 0;
+        for (int i = 0; i < count; i++)
+        {
+            float magnitude = MathF.Abs(weights[i]);
+            if (magnitude <= cut)
+                continue;
+            above += magnitude;
+            kept++;
+        }
+
+        float scale = (float)(above / Math.Max(1, kept));
+        for (int i = 0; i < count; i++)
+            values[i] = MathF.Abs(weights[i]) <= cut ? 0 : MathF.CopySign(scale, weights[i]);
     }
 
     /// <summary>Values of symmetric integers.</summary>

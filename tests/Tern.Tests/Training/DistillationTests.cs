@@ -8,12 +8,13 @@ namespace Tern.Tests.Training;
 public sealed class DistillationTests
 {
     [Theory]
-    [InlineData(1f, 0f)]
-    [InlineData(2.5f, 0f)]
-    [InlineData(2.5f, 40f)]
-    public void The_gradient_of_all_terms_equals_a_difference_of_their_sum(float temperature, float attentionWeight)
+    [InlineData(1f, 0f, nameof(AttentionRelation.Cosine))]
+    [InlineData(2.5f, 0f, nameof(AttentionRelation.Cosine))]
+    [InlineData(2.5f, 40f, nameof(AttentionRelation.Cosine))]
+    [InlineData(2.5f, 4f, nameof(AttentionRelation.Dot))]
+    public void The_gradient_of_all_terms_equals_a_difference_of_their_sum(float temperature, float attentionWeight, string relation)
     {
-        var distillation = new Distillation { CrossEntropyWeight = 0.4f, LogitWeight = 0.7f, Temperature = temperature, AttentionWeight = attentionWeight, BalanceGradients = false };
+        var distillation = new Distillation { CrossEntropyWeight = 0.4f, LogitWeight = 0.7f, Temperature = temperature, AttentionWeight = attentionWeight, AttentionRelation = Enum.Parse<AttentionRelation>(relation), BalanceGradients = false };
         using WorkerPool pool = TinyModels.Pool(2);
         using Trainer teacher = Teacher(pool);
         using var student = new Trainer(TinyModels.BitNet, Frozen(distillation), 7, pool, teacher);
@@ -49,6 +50,69 @@ public sealed class DistillationTests
                 kept.CopyTo(student.EditWeights().Part(parameter.Offset, g.Length));
                 return ((0.4f * report.CrossEntropy) + (0.7f * report.LogitDivergence) + (attentionWeight * report.AttentionDivergence), predicted);
             }
+        }
+    }
+
+    /// <summary>The term by its definition, in doubles: one layer, one sequence, so that Q, K and V are products of the embedding.</summary>
+    [Theory]
+    [InlineData(nameof(AttentionRelation.Cosine))]
+    [InlineData(nameof(AttentionRelation.Dot))]
+    public void The_attention_term_is_its_definition(string name)
+    {
+        const int length = 40, parts = 2;
+        AttentionRelation relation = Enum.Parse<AttentionRelation>(name);
+        ModelShape shape = TinyModels.BitNet with { Layers = 1 };
+        using WorkerPool pool = TinyModels.Pool(2);
+        using var teacher = new Trainer(shape with { Heads = 6 }, TinyModels.Recipe(LinearPrecision.Full) with { InitialDeviation = 0.15f }, 99, pool, null);
+        TrainingRecipe recipe = Frozen(new Distillation { AttentionWeight = 1, AttentionLayer = 0, RelationHeads = parts, AttentionRelation = relation, BalanceGradients = false });
+        using var student = new Trainer(shape, recipe, 7, pool, teacher);
+        var batch = new TokenBatch(1, length, 1);
+        var random = new Random(5);
+        for (int i = 0; i < length; i++)
+            (batch.Inputs[i], batch.Targets[i]) = (random.Next(shape.Vocabulary), random.Next(shape.Vocabulary));
+
+        double expected = 0;
+        for (int matrix = 0; matrix < 3; matrix++)
+            for (int part = 0; part < parts; part++)
+            {
+                double[][] p = Relations(student, matrix, part), q = Relations(teacher, matrix, part);
+                for (int i = 0; i < length; i++)
+                    for (int j = 0; j < length; j++)
+                        expected += q[i][j] * Math.Log(q[i][j] / p[i][j]);
+            }
+
+        expected /= 3 * parts * length;
+        double actual = student.Step(batch).Distillation!.AttentionDivergence;
+        Assert.True(expected > 1e-4);
+        Assert.Equal(expected, actual, 1e-4 * expected);
+
+        double[][] Relations(Trainer trainer, int matrix, int part)
+        {
+            float[] weights = trainer.EditWeights().Span.ToArray();
+            LayerParameters layer = trainer.Tensors.Layers[0];
+            Parameter projection = matrix switch { 0 => layer.Query, 1 => layer.Key, _ => layer.Value };
+            int hidden = trainer.Shape.Hidden, width = projection.Rows / parts;
+            double[][] rows = [.. batch.Inputs.Select(Row)];
+            return [.. rows.Select(a => Softmax([.. rows.Select(b => Relate(a, b))]))];
+
+            double[] Row(int token)
+            {
+                double[] x = [.. weights.AsSpan((int)trainer.Tensors.Embedding.Offset + (token * hidden), hidden).ToArray().Select(v => (double)v)];
+                double root = Math.Sqrt((x.Sum(v => v * v) / hidden) + trainer.Shape.Epsilon);
+                return [.. Enumerable.Range(part * width, width).Select(row => Enumerable.Range(0, hidden).Sum(i => x[i] / root * weights[projection.Offset + (row * hidden) + i]))];
+            }
+
+            double Relate(double[] a, double[] b)
+            {
+                double product = a.Zip(b, (l, r) => l * r).Sum();
+                return relation == AttentionRelation.Dot ? product / Math.Sqrt(width) : product / Math.Sqrt(a.Sum(v => v * v) * b.Sum(v => v * v));
+            }
+        }
+
+        static double[] Softmax(double[] row)
+        {
+            double max = row.Max(), sum = row.Sum(v => Math.Exp(v - max));
+            return [.. row.Select(v => Math.Exp(v - max) / sum)];
         }
     }
 

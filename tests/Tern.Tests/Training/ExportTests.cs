@@ -4,7 +4,9 @@ using Tern.Measure;
 using Tern.Models;
 using Tern.Numerics;
 using Tern.Tests.Files;
+using Tern.Tests.Models;
 using Tern.Training;
+using Tern.Training.Weights;
 
 namespace Tern.Tests.Training;
 
@@ -72,9 +74,62 @@ public sealed class ExportTests
         float[] expected = TinyModels.Train(trainer, 2, firstSeed: 0);
         string path = folder.File("full.gguf");
         trainer.Export(path, TinyModels.Tokenizer(), new ExportOptions { Linears = TensorType.F32, Embeddings = TensorType.F32 });
-        using var back = Trainer.From(path, trainer.Shape.Context, recipe, 1, pool, null);
+        using var back = Trainer.From(path, Trainer.ShapeOf(path, trainer.Shape.Context, subNorms: null), recipe, 1, pool, null);
         Assert.Equal(trainer.Shape, back.Shape);
         Assert.Equal(expected, back.EditWeights().Span.ToArray());
+    }
+
+    [Fact]
+    public void Sub_norms_are_inserted_with_the_gain_one_and_never_taken_out()
+    {
+        using var folder = new TempFolder();
+        using WorkerPool pool = TinyModels.Pool(2);
+        TrainingRecipe recipe = TinyModels.Recipe(LinearPrecision.Full);
+        using var plain = new Trainer(Shape(subNorms: false, silu: true), recipe, 7, pool, null);
+        string path = folder.File("plain.gguf");
+        plain.Export(path, TinyModels.Tokenizer(), new ExportOptions { Linears = TensorType.F32, Embeddings = TensorType.F32 });
+
+        ModelShape shape = Trainer.ShapeOf(path, 64, subNorms: true);
+        Assert.Equal(plain.Shape with { SubNorms = true }, shape);
+        using var back = Trainer.From(path, shape, recipe, 1, pool, null);
+        foreach (Parameter parameter in back.Tensors.All)
+        {
+            float[] values = back.EditWeights().Part(parameter.Offset, (int)parameter.Count).ToArray();
+            if (plain.Tensors.All.FirstOrDefault(p => p.Name == parameter.Name) is { } source)
+                Assert.Equal(plain.EditWeights().Part(source.Offset, (int)source.Count).ToArray(), values);
+            else
+                Assert.All(values, gain => Assert.Equal(1, gain));
+        }
+
+        Assert.Equal(plain.Tensors.All.Count + 4, back.Tensors.All.Count);
+        string inserted = folder.File("inserted.gguf");
+        back.Export(inserted, TinyModels.Tokenizer(), new ExportOptions { Linears = TensorType.F32, Embeddings = TensorType.F32 });
+        Assert.Contains("cannot be taken out", Assert.Throws<TernException>(() => Trainer.ShapeOf(inserted, 64, subNorms: false)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_folder_of_safetensors_gives_the_weights_of_the_gguf_file_with_its_vocabulary_filled_up()
+    {
+        using var folder = new TempFolder();
+        using WorkerPool pool = TinyModels.Pool(1);
+        TrainingRecipe recipe = TinyModels.Recipe(LinearPrecision.Full);
+        var checkpoint = new TinyCheckpoint("llama", LinearForm.Dense, TensorType.BF16);
+        string file = folder.File("tiny.gguf"), place = folder.File("tiny");
+        checkpoint.WriteGguf(file);
+        checkpoint.WriteFolder(place);
+        using Model model = Model.Load(file, new ModelOptions { Threads = 1 });
+        int tokens = model.Spec.VocabularySize;
+
+        using var fromFile = Trainer.From(file, Trainer.ShapeOf(file, 64, subNorms: null), recipe, 1, pool, null);
+        using var fromFolder = Trainer.From(place, Trainer.ShapeOf(place, 64, subNorms: null), recipe, 1, pool, null);
+        Assert.Equal(fromFile.Shape, fromFolder.Shape);
+        Assert.Equal(fromFile.EditWeights().Span.ToArray(), fromFolder.EditWeights().Span.ToArray());
+        Assert.NotEqual(0, tokens % ModelShape.Granule);
+        Assert.Equal((tokens + ModelShape.Granule - 1) / ModelShape.Granule * ModelShape.Granule, fromFile.Shape.Vocabulary);
+        int kept = tokens * fromFile.Shape.Hidden, all = fromFile.Shape.Vocabulary * fromFile.Shape.Hidden;
+        float[] embedding = fromFile.EditWeights().Part(0, all).ToArray();
+        Assert.Contains(embedding[..kept], weight => weight != 0);
+        Assert.All(embedding[kept..], weight => Assert.Equal(0, weight));
     }
 
     [Fact]

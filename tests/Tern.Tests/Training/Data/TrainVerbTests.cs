@@ -143,7 +143,7 @@ public sealed class TrainVerbTests : IDisposable
     {
         TernResult result = TernProcess.Run([.. Arguments("compare", steps: 3), "--compare", "--export", "none"]).AssertSucceeds();
 
-        string[] names = ["full precision", "int8 afterwards", "int4 afterwards", "ternary afterwards", "ternary, trained so", "binary, trained so", "ternary, taught"];
+        string[] names = ["full precision", "int8 afterwards", "int4 afterwards", "ternary afterwards ", "ternary afterwards, by rows", "ternary, trained so", "binary, trained so", "ternary, taught"];
         string[] table = result.Output.TrimEnd().Split('\n')[^(names.Length + 1)..];
         for (int i = 0; i < names.Length; i++)
             Assert.StartsWith(names[i], table[i + 1], StringComparison.Ordinal);
