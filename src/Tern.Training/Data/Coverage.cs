@@ -48,7 +48,11 @@ internal static class Coverage
             ReadOnlySpan<byte> bytes = tokenizer.Next(id, special, ref atStart);
             bool isWrong = tokenizer.Bytes(id, special).IsEmpty || !text[at..].StartsWith(bytes);
             if (isWrong && !bytes.IsEmpty && bytes[0] == ' ' && text[at..].StartsWith(bytes[1..]))
-                (bytes, isWrong) = (bytes[1..], false);
+            {
+                bytes = bytes[1..];
+                isWrong = false;
+            }
+
             if (isWrong)
                 break;
             at += bytes.Length;

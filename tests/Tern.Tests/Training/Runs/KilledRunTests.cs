@@ -121,6 +121,25 @@ public sealed class KilledRunTests(ITestOutputHelper output) : IDisposable
         Assert.DoesNotContain("step 1/", said, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_damaged_checkpoint_is_refused_and_the_one_before_it_goes_on()
+    {
+        byte[] model = Whole();
+        string last = _run.In("whole", "checkpoints", $"step-{Steps:00000000}.tern");
+        byte[] bytes = File.ReadAllBytes(last);
+        bytes[bytes.Length / 2] ^= 4;
+        File.WriteAllBytes(last, bytes);
+        TernResult refused = TernProcess.Run(Arguments("whole"));
+        Assert.Equal(65, refused.ExitCode);
+        Assert.Contains(last, refused.Error, StringComparison.Ordinal);
+        Assert.Contains("SHA-256", refused.Error, StringComparison.Ordinal);
+
+        File.Delete(last);
+        TernResult result = TernProcess.Run(Arguments("whole")).AssertSucceeds();
+        Assert.Contains($"goes on behind step {Steps - 1}", result.Output, StringComparison.Ordinal);
+        Assert.Equal(model, File.ReadAllBytes(_run.In("whole", "model.gguf")));
+    }
+
     private static int Wanted =>
         int.TryParse(Environment.GetEnvironmentVariable("TERN_KILL_POINTS"), NumberStyles.None, CultureInfo.InvariantCulture, out int wanted) ? wanted : KillsByDefault;
 
