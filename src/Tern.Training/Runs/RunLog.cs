@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Tern.Files;
@@ -30,14 +31,14 @@ internal sealed class RunLog : IDisposable
     /// <param name="steps">Steps that were done; what is logged behind them is dropped.</param>
     public static RunLog Open(string path, int steps)
     {
-        List<StepRecord> records = steps > 0 && File.Exists(path) ? [.. Read(path).Where(record => record.Step <= steps)] : [];
+        List<(StepRecord Record, string Line)> kept = steps > 0 && File.Exists(path) ? [.. Read(path).Where(read => read.Record.Step <= steps)] : [];
         AtomicFile.Write(path, stream =>
         {
-            foreach (StepRecord record in records)
-                stream.Write(Line(record));
+            foreach ((_, string line) in kept)
+                stream.Write(Encoding.UTF8.GetBytes(line + "\n"));
         });
         // Without a buffer: nothing of a line that found no room is tried again when the file is closed.
-        return new RunLog(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0), records);
+        return new RunLog(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0), [.. kept.Select(read => read.Record)]);
     }
 
     /// <summary>Adds a step.</summary>
@@ -58,11 +59,11 @@ internal sealed class RunLog : IDisposable
     public void Dispose() => _stream.Dispose();
 
     /// <summary>Reads the lines that are whole; the last one may not be.</summary>
-    private static IEnumerable<StepRecord> Read(string path)
+    private static IEnumerable<(StepRecord Record, string Line)> Read(string path)
     {
         foreach (string line in File.ReadLines(path))
             if (TryRead(line) is { } record)
-                yield return record;
+                yield return (record, line);
     }
 
     private static StepRecord? TryRead(string line)

@@ -4,6 +4,7 @@ using Tern.Conversion.HuggingFace;
 using Tern.Files;
 using Tern.Machine;
 using Tern.Models;
+using Tern.Numerics;
 using Tern.Training.Checkpoints;
 using Tern.Training.Data;
 using Tern.Training.Reports;
@@ -59,8 +60,6 @@ internal sealed class TrainingRun : IDisposable
     /// <exception cref="TernException">Data, shape or recipe are wrong, memory or disk are short, or the checkpoint is damaged.</exception>
     public static TrainingRun Open(RunFolder folder, RunSettings settings, WorkerPool pool, Trainer? teacher, IRunObserver observer)
     {
-        if (settings.ExportHuggingface && settings.Export == "none")
-            throw new TernException(ErrorKind.Request, "a Hugging Face checkpoint is made of the exported model, and 'export' is 'none'; leave one of --export and --export-huggingface out");
         RunData? data = null;
         Trainer? trainer = null;
         try
@@ -82,6 +81,7 @@ internal sealed class TrainingRun : IDisposable
                 (trainer, memory) = Begin(settings, data, pool, teacher, observer);
             }
 
+            CheckExport(settings, trainer);
             long checkpointBytes = trainer.Parameters * (trainer.Recipe.AverageDecay > 0 ? 16 : 12);
             long modelBytes = trainer.Parameters * (settings.ExportHuggingface ? 4 : 2);
             folder.CheckSpace((checkpointBytes * (settings.Keep + 1)) + modelBytes - folder.CheckpointBytes());
@@ -251,15 +251,30 @@ internal sealed class TrainingRun : IDisposable
     {
         if (_settings.Export == "none")
             return null;
-        string linears = _settings.Export ?? (Recipe.Linear.Precision == LinearPrecision.Ternary && _trainer.Shape.Hidden % 128 == 0 ? "i2_s" : "f16");
         _trainer.Export(_folder.Model, _data.Metadata, new ExportOptions
         {
-            Linears = RunFields.TypeOf(linears),
+            Linears = LinearsOf(_settings, _trainer),
             Embeddings = RunFields.TypeOf(_settings.ExportEmbeddings),
             Name = _settings.Name,
             Average = KeepsAverage,
         });
         return _folder.Model;
+    }
+
+    /// <summary>The type of the linear layers in the exported model.</summary>
+    private static TensorType LinearsOf(RunSettings settings, Trainer trainer) =>
+        RunFields.TypeOf(settings.Export ?? (trainer.Recipe.Linear.Precision == LinearPrecision.Ternary && trainer.Shape.Hidden % 128 == 0 ? "i2_s" : "f16"));
+
+    /// <summary>Refuses a Hugging Face checkpoint that would be another model, before the work begins: those who read one with sub norms make its weights ternary.</summary>
+    private static void CheckExport(RunSettings settings, Trainer trainer)
+    {
+        if (!settings.ExportHuggingface)
+            return;
+        if (settings.Export == "none")
+            throw new TernException(ErrorKind.Request, "a Hugging Face checkpoint is made of the exported model, and 'export' is 'none'; leave one of --export and --export-huggingface out");
+        TensorType linears = LinearsOf(settings, trainer);
+        if (trainer.Shape.SubNorms && !linears.IsTernary)
+            throw new TernException(ErrorKind.Request, $"a Hugging Face checkpoint of a model with sub norms is always ternary, and the linear layers of this one are written as {linears.Name}; leave --export-huggingface out, train ternary, or take --sub-norms false with --activation silu");
     }
 
     /// <summary>Converts the exported model, as <c>tern convert --to huggingface</c> does.</summary>

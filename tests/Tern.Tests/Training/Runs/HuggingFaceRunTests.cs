@@ -15,7 +15,7 @@ public sealed class HuggingFaceRunTests : IDisposable
     [Theory]
     [InlineData("--activation", "relu2")]
     [InlineData("--activation", "silu", "--sub-norms", "false")]
-    [InlineData("--precision", "full")]
+    [InlineData("--activation", "silu", "--sub-norms", "false", "--precision", "full")]
     public void The_folder_and_the_file_give_the_same_logits(params string[] more)
     {
         TernResult result = _run.Run("run", 3, ["--export-huggingface", "true", .. more]).AssertSucceeds();
@@ -30,10 +30,14 @@ public sealed class HuggingFaceRunTests : IDisposable
         Assert.Empty(Directory.EnumerateFileSystemEntries(_run.In("run"), "*.tern-*"));
     }
 
-    [Fact]
-    public void Without_a_model_there_is_none()
+    [Theory]
+    [InlineData("'export' is 'none'", "--export", "none")]
+    [InlineData("written as F16", "--precision", "full")]
+    [InlineData("written as F16", "--precision", "binary")]
+    public void What_would_be_another_model_is_refused(string says, params string[] more)
     {
-        TernResult result = _run.Run("run", 3, "--export-huggingface", "true", "--export", "none");
+        TernResult result = _run.Run("run", 3, ["--export-huggingface", "true", .. more]);
+        Assert.Contains(says, result.Error, StringComparison.Ordinal);
         Assert.Contains("--export-huggingface", result.Error, StringComparison.Ordinal);
         Assert.Equal(1, result.ExitCode);
         Assert.Empty(TinyRun.Checkpoints(_run.In("run")));
