@@ -65,7 +65,7 @@ public sealed class KilledRunTests(ITestOutputHelper output) : IDisposable
             process.Kill();
             process.WaitForExit();
             killed++;
-            CheckLeft("timed", model, $"kill {killed}, behind: {said.Result}");
+            CheckLeft("timed", model, $"kill {killed}, behind: {TextOf(said)}");
         }
 
         AssertEnd("timed", model, "killed again and again");
@@ -149,6 +149,9 @@ public sealed class KilledRunTests(ITestOutputHelper output) : IDisposable
         TernProcess.Run(Arguments("whole")).AssertSucceeds();
         return File.ReadAllBytes(_run.In("whole", "model.gguf"));
     }
+
+    /// <summary>What a program that has ended said.</summary>
+    private static string TextOf(Task<string> said) => said.Result;
 
     private string[] Arguments(string run) => _run.Arguments(run, Steps, "--keep", $"{Keep}", "--export-huggingface", "true");
 

@@ -1,7 +1,5 @@
 using System.Text;
-using Tern.Files;
 using Tern.Tests.Cli;
-using Tern.Tests.Training.Data;
 using Tern.Training.Data;
 using Tern.Training.Vocabulary;
 
