@@ -227,6 +227,23 @@ internal sealed unsafe class Trainer : IDisposable
         return new LossSum(loss, targets);
     }
 
+    /// <summary>The first place that is not finite when the present weights compute a batch, such as <c>blk.3.attn_q</c>; null when all is well.</summary>
+    public string? FindNonFinite(TokenBatch batch)
+    {
+        Check(batch);
+        Prepare(_weights, new QuantizerState(Recipe.Linear, 1));
+        for (int micro = 0; micro < batch.MicroBatches; micro++)
+        {
+            int rows = Load(batch, micro) * batch.Length;
+            _network.Forward(rows / batch.Length, batch.Length);
+            _network.HeadLoss(0, null, null);
+            if (!double.IsFinite(SumOfLosses(rows)))
+                return NonFinite.Find(_parameters, _weights, _network.Space, rows, Gradients);
+        }
+
+        return null;
+    }
+
     /// <summary>Logits of the last token of one sequence, for samples of text; uses the recipe's quantizer, and the moving average where there is one.</summary>
     /// <param name="tokens">1 to context ids.</param>
     /// <param name="logits">[vocabulary].</param>

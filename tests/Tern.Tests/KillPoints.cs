@@ -21,7 +21,8 @@ internal static partial class KillPoints
         "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat", "flock", "copy_file_range", "sendfile",
     ];
 
-    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(60);
+    // A program that never ends is to be found; one on a busy machine is not.
+    private static readonly TimeSpan s_limit = TimeSpan.FromMinutes(5);
 
     /// <summary>Why this cannot be done here; null when it can.</summary>
     public static string? Unavailable { get; } = FindUnavailable();

@@ -83,7 +83,9 @@ internal sealed class LiveRun(LiveDisplayContext display) : IRunObserver
             "held-out bits per byte",
             _measured?.HeldOut is { } score ? Line($"{score.BitsPerByte:0.0000}") : "-");
         Add("learning rate", Line($"{step.LearningRate:0.000000}"), "gradient norm", Line($"{step.GradientNorm:0.000}"));
-        Add("-1 / 0 / +1", _measured?.Shares is { } s ? Line($"{s.Minus:0.00} / {s.Zero:0.00} / {s.Plus:0.00}") : "-", "epochs", Line($"{step.Epochs:0.00}"));
+        Add("-1 / 0 / +1", _measured?.Shares?.Mean is { } s ? Line($"{s.Minus:0.00} / {s.Zero:0.00} / {s.Plus:0.00}") : "-", "epochs", Line($"{step.Epochs:0.00}"));
+        if (_measured?.Shares is { } shares)
+            Add("fewest zeros", RunWords.Zeros(shares.FewestZeros), "most zeros", RunWords.Zeros(shares.MostZeros));
         Add("checkpoint", Path.GetFileName(_saved), "tokens", Line($"{step.Tokens}"));
         return table;
 

@@ -47,7 +47,7 @@ internal sealed class PlainRun : IRunObserver
         fields.Add(Text($"rate {step.LearningRate:0.000000}"));
         fields.Add(Text($"gradient {step.GradientNorm:0.000}"));
         if (step.Shares is { } shares)
-            fields.Add(Text($"-1/0/+1 {shares.Minus:0.00}/{shares.Zero:0.00}/{shares.Plus:0.00}"));
+            fields.Add(Text($"-1/0/+1 {shares.Mean.Minus:0.00}/{shares.Mean.Zero:0.00}/{shares.Mean.Plus:0.00} (zeros {RunWords.Zeros(shares.FewestZeros)} to {RunWords.Zeros(shares.MostZeros)})"));
         fields.Add($"{RunWords.Time(secondsLeft)} left");
         return string.Join("  ", fields);
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Tern.Training;
 using Tern.Training.Reports;
 using Tern.Training.Runs;
 
@@ -19,6 +20,9 @@ internal static class RunWords
         if (RunReport.HalfWay(run.Recipe, run.FirstStep) is { Length: > 0 } note)
             yield return "note    " + note;
     }
+
+    /// <summary>How many of a layer's codes are zero.</summary>
+    public static string Zeros(CodeShares layer) => Text($"{layer.Zero:0.00} {layer.Name}");
 
     /// <summary>Seconds in a form for people.</summary>
     public static string Time(double seconds)

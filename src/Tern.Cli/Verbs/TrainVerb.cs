@@ -100,6 +100,8 @@ internal static class TrainVerb
 
         if (result.HeldOut is { } score)
             Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"held-out text: {score.BitsPerByte:0.0000} bits per byte, loss {score.Loss:0.0000}, perplexity {score.Perplexity:0.00} ({score.Tokens} tokens)"));
+        if (result.HuggingFace is { } folder)
+            Console.Out.WriteLine($"hugging face checkpoint: {folder}");
         Console.Out.WriteLine(result.Model is { } model ? $"model: {model}" : $"checkpoint: {result.Checkpoint}");
         return ExitCode.Success;
     }

@@ -1,3 +1,4 @@
+using System.Text;
 using Tern.Text;
 using Tern.Text.Templates;
 
@@ -38,7 +39,9 @@ internal sealed class ChatEncoder(ChatTemplate template, Tokenizer tokenizer)
         {
             if (!text.StartsWith(done, StringComparison.Ordinal))
                 throw new TernException(ErrorKind.Template, $"{place}: the chat template does not write a longer chat as a continuation of a shorter one, so the answers cannot be told from the rest; take another template");
-            int[] ids = tokenizer.Encode(text[done.Length..], addSpecial: false, parseSpecial: true);
+            string part = text[done.Length..];
+            int[] ids = tokenizer.Encode(part, addSpecial: false, parseSpecial: true);
+            Coverage.Check(tokenizer, Encoding.UTF8.GetBytes(part), ids, special: true, place);
             tokens.AddRange(ids);
             for (int n = 0; n < ids.Length; n++)
                 learned.Add(isAnswer);

@@ -99,19 +99,10 @@ internal sealed class TokenCacheWriter : IDisposable
 
     private void AddText(CorpusPiece piece)
     {
-        int covered = 0;
-        foreach (int id in _tokenizer.Encode(Encoding.UTF8.GetString(piece.Text.Span), addSpecial: false))
-        {
+        int[] ids = _tokenizer.Encode(Encoding.UTF8.GetString(piece.Text.Span), addSpecial: false);
+        Coverage.Check(_tokenizer, piece.Text.Span, ids, special: false, $"{piece.Place}, document '{piece.Name}'");
+        foreach (int id in ids)
             Append(id, learned: true);
-            covered += _tokenizer.Bytes(id).Length;
-        }
-
-        if (covered < piece.Text.Length)
-        {
-            throw new TernException(
-                ErrorKind.Request,
-                $"{piece.Place}: the vocabulary does not cover the text: no token stands for {piece.Text.Length - covered} of {piece.Text.Length} bytes; train a tokenizer on this text with 'tern train-tokenizer'");
-        }
     }
 
     private long AddChat(CorpusPiece piece)
@@ -121,7 +112,7 @@ internal sealed class TokenCacheWriter : IDisposable
 
         _ids.Clear();
         _learned.Clear();
-        _chat.Encode(piece.Messages!, piece.Place, _ids, _learned);
+        _chat.Encode(piece.Messages!, $"{piece.Place}, document '{piece.Name}'", _ids, _learned);
         long learnedBytes = 0;
         for (int i = 0; i < _ids.Count; i++)
         {

@@ -54,6 +54,15 @@ internal static class RunReport
         Line(text, $"Held out: {string.Join(", ", heldOutNames)}.");
         Measurements(text, records);
         TeachingReport.Write(text, run.Recipe.Distillation, records);
+        if (records.LastOrDefault(record => record.Shares is not null) is { } measured)
+        {
+            Line(text, $"");
+            Line(text, $"## -1, 0 and +1 in each layer");
+            Line(text, $"");
+            Line(text, $"Behind step {measured.Step}.");
+            SharesTable.Append(text, measured.Shares!);
+        }
+
         Samples(text, records);
         return text.ToString();
     }
@@ -71,7 +80,7 @@ internal static class RunReport
         {
             if (record.HeldOut is not { } heldOut)
                 continue;
-            string shares = record.Shares is { } s ? string.Create(CultureInfo.InvariantCulture, $"{s.Minus:0.000} / {s.Zero:0.000} / {s.Plus:0.000}") : "";
+            string shares = record.Shares?.Mean is { } s ? string.Create(CultureInfo.InvariantCulture, $"{s.Minus:0.000} / {s.Zero:0.000} / {s.Plus:0.000}") : "";
             Line(text, $"| {record.Step} | {record.Tokens} | {record.Loss:0.0000} | {heldOut.Loss:0.0000} | {heldOut.BitsPerByte:0.0000} | {record.LearningRate:0.00000} | {record.GradientNorm:0.000} | {shares} |");
         }
     }

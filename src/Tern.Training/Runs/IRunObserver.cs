@@ -30,8 +30,8 @@ internal sealed record StepRecord(int Step, double Loss, float LearningRate, flo
     /// <summary>The held-out text, when it was measured behind this step.</summary>
     public HeldOutScore? HeldOut { get; init; }
 
-    /// <summary>Shares of -1, 0 and +1 among the weights of the linear layers, with <see cref="HeldOut"/>, of ternary models.</summary>
-    public CodeShares? Shares { get; init; }
+    /// <summary>Shares of -1, 0 and +1 in every linear layer, with <see cref="HeldOut"/>, of ternary models.</summary>
+    public LayerShares? Shares { get; init; }
 
     /// <summary>What the teacher gave, of runs that have one.</summary>
     public DistillationReport? Teaching { get; init; }

@@ -54,7 +54,7 @@ internal sealed class RunData : IDisposable
         var heldOut = settings.HeldOutFiles.Count == 0 ? null : corpus with { Paths = settings.HeldOutFiles };
         folder.CheckSpace(CorpusReader.TotalBytes(settings.Data) + (heldOut is null ? 0 : CorpusReader.TotalBytes(heldOut.Paths)));
 
-        CopyTokenizer(source, settings, folder.Tokenizer);
+        CopyTokenizer(TokenizerSource.Read(source, warn), settings, folder.Tokenizer);
         (Metadata metadata, Tokenizer tokenizer) = OpenTokenizer(folder, warn);
         ChatTemplate? template = Tern.Text.Templates.ChatTemplate.From(metadata, tokenizer, warn);
         TokenCacheWriter.Write(
@@ -100,13 +100,12 @@ internal sealed class RunData : IDisposable
         return (file.Metadata, Tokenizer.From(file.Metadata, warn));
     }
 
-    private static void CopyTokenizer(string source, RunSettings settings, string target)
+    private static void CopyTokenizer(Metadata source, RunSettings settings, string target)
     {
-        using ModelSource file = Model.Open(source, new ModelOptions());
         var copy = new Metadata(target);
-        copy.Set("general.architecture", file.Metadata.String("general.architecture") ?? "bitnet-b1.58");
+        copy.Set("general.architecture", source.String("general.architecture") ?? "bitnet-b1.58");
         copy.Set("general.name", "tokenizer");
-        foreach (MetadataEntry entry in file.Metadata.Entries)
+        foreach (MetadataEntry entry in source.Entries)
             if (entry.Key.StartsWith("tokenizer.", StringComparison.Ordinal))
                 copy.TryAdd(entry);
         if (settings.ChatTemplate is { } path)

@@ -21,7 +21,7 @@ internal static class RunFields
         RunField.Texts("heldOut", "PATH", "Files that are only measured.", (s, v) => s with { HeldOutFiles = v }),
         RunField.Texts("heldOutNames", "NAME", "Documents of the training text that are only measured, such as tales.txt#3.", (s, v) => s with { HeldOutNames = v }),
         RunField.Number("heldOutShare", 0, 0.5, "Share of the text that is only measured, whole documents drawn by the seed, when none are named.", (s, v) => s with { HeldOutShare = v }),
-        RunField.Text("tokenizer", "FILE", "A model file whose tokenizer is used, such as 'tern train-tokenizer' writes.", (s, v) => s with { Tokenizer = v }),
+        RunField.Text("tokenizer", "PATH", "Whose tokenizer is used: a model file, such as 'tern train-tokenizer' writes, a tokenizer.json, or a Hugging Face folder.", (s, v) => s with { Tokenizer = v }),
         RunField.Text("chatTemplate", "FILE", "A chat template, instead of the tokenizer's own.", (s, v) => s with { ChatTemplate = v }),
 
         RunField.Choice("size", [.. SizePreset.All.Select(preset => preset.Name)], "Dimensions of the model, about so many weights.", (s, v) => s with { Size = v }),
@@ -82,6 +82,7 @@ internal static class RunFields
         RunField.Integer("threads", 0, 1024, "Worker threads; 0 is one per core. Weights do not depend on it.", (s, v) => s with { Threads = v }).Changeable(),
         RunField.Choice("export", ["none", .. s_encodable], "Tensor type of the linear layers in the model file that is written at the end.", (s, v) => s with { Export = v }).Changeable(),
         RunField.Choice("exportEmbeddings", s_encodable, "Tensor type of the embeddings in it.", (s, v) => s with { ExportEmbeddings = v }).Changeable(),
+        RunField.Boolean("exportHuggingface", "Whether the model is written as a Hugging Face checkpoint too, into the folder huggingface.", (s, v) => s with { ExportHuggingface = v }).Changeable(),
         RunField.Text("name", "TEXT", "Name of the model in its file.", (s, v) => s with { Name = v }).Changeable(),
     ];
 

@@ -9,12 +9,14 @@ namespace Tern.Training.Runs;
 /// tokenizer.gguf    the tokenizer's keys          loss.svg     curves
 /// tokens.bin        the corpus as tokens          report.md    what came out
 /// checkpoints/step-00000100.tern                  model.gguf   the exported model
+/// checkpoints/step-00000100.md  its report        huggingface/ the same as a Hugging Face checkpoint
 /// </code>
 /// </summary>
 internal sealed class RunFolder : IDisposable
 {
     private const string CheckpointPrefix = "step-";
     private const string CheckpointExtension = ".tern";
+    private const string ReportExtension = ".md";
 
     private readonly FileStream _lock;
 
@@ -44,6 +46,8 @@ internal sealed class RunFolder : IDisposable
 
     public string Model => In("model.gguf");
 
+    public string HuggingFace => In("huggingface");
+
     private string Checkpoints => In("checkpoints");
 
     /// <summary>Opens or makes the folder, and removes what an interrupted write may have left.</summary>
@@ -57,8 +61,11 @@ internal sealed class RunFolder : IDisposable
         {
             Directory.CreateDirectory(System.IO.Path.Combine(path, "checkpoints"));
             @lock = new FileStream(System.IO.Path.Combine(path, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            foreach (string partial in Directory.EnumerateFiles(path, "*.tern-partial", SearchOption.AllDirectories))
-                File.Delete(partial);
+            foreach (string leftover in Directory.GetDirectories(path, "*.tern-partial", SearchOption.AllDirectories))
+                Directory.Delete(leftover, recursive: true);
+            foreach (string leftover in (string[])["*.tern-partial", "*.tern-lock"])
+                foreach (string file in Directory.GetFiles(path, leftover, SearchOption.AllDirectories))
+                    File.Delete(file);
             return new RunFolder(path, dataPath ?? path, @lock);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -80,15 +87,32 @@ internal sealed class RunFolder : IDisposable
     public string CheckpointOf(int step) =>
         System.IO.Path.Combine(Checkpoints, string.Create(CultureInfo.InvariantCulture, $"{CheckpointPrefix}{step:00000000}{CheckpointExtension}"));
 
+    /// <summary>The file that says in words what a step's checkpoint is worth.</summary>
+    public string ReportOf(int step) => System.IO.Path.ChangeExtension(CheckpointOf(step), ReportExtension);
+
     /// <summary>The last checkpoint, or null.</summary>
     public string? LastCheckpoint() => CheckpointsInOrder().LastOrDefault();
 
-    /// <summary>Removes all but the last checkpoints.</summary>
+    /// <summary>Bytes of the checkpoints that are there.</summary>
+    public long CheckpointBytes() => CheckpointsInOrder().Sum(path => new FileInfo(path).Length);
+
+    /// <summary>Removes all but the last checkpoints, and reports whose checkpoint is gone or never came to be.</summary>
+    /// <exception cref="TernException">A file cannot be deleted.</exception>
     public void Prune(int keep)
     {
         List<string> all = CheckpointsInOrder();
-        foreach (string path in all.Take(Math.Max(0, all.Count - keep)))
-            File.Delete(path);
+        try
+        {
+            foreach (string path in all.Take(Math.Max(0, all.Count - keep)))
+                File.Delete(path);
+            foreach (string report in Directory.GetFiles(Checkpoints, CheckpointPrefix + "*" + ReportExtension))
+                if (!File.Exists(System.IO.Path.ChangeExtension(report, CheckpointExtension)))
+                    File.Delete(report);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new TernException(ErrorKind.File, $"{Checkpoints}: an old checkpoint cannot be deleted: {e.Message}; check the folder's permissions", e);
+        }
     }
 
     public void Dispose() => _lock.Dispose();

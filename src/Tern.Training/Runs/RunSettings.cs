@@ -21,7 +21,7 @@ internal sealed record RunSettings
     /// <summary>Share of the training text that is only measured when neither files nor documents are named.</summary>
     public double HeldOutShare { get; init; } = 0.02;
 
-    /// <summary>A model file whose tokenizer is used; null takes that of <see cref="From"/>.</summary>
+    /// <summary>A model file, a tokenizer.json or a Hugging Face folder whose tokenizer is used; null takes that of <see cref="From"/>.</summary>
     public string? Tokenizer { get; init; }
 
     /// <summary>A file with a chat template, instead of the tokenizer's own.</summary>
@@ -121,6 +121,9 @@ internal sealed record RunSettings
 
     /// <summary>Tensor type of the exported embeddings.</summary>
     public string ExportEmbeddings { get; init; } = "f16";
+
+    /// <summary>Whether the model is written as a Hugging Face checkpoint too.</summary>
+    public bool ExportHuggingface { get; init; }
 
     /// <summary>Name of the model in its file.</summary>
     public string Name { get; init; } = "Tern";

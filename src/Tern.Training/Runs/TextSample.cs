@@ -26,6 +26,8 @@ internal static class TextSample
         for (int i = 0; i < tokensMax && history.Count < context; i++)
         {
             trainer.LastLogits(history.ToArray(), logits);
+            if (logits.AsSpan().ContainsAnyExceptInRange(float.MinValue, float.MaxValue))
+                break; // a model that ran away writes nothing more; its loss tells
             int next = sampler.Next(logits.AsSpan(0, tokenizer.Count), history.ToArray(), candidates);
             if (tokenizer.StopIds.Contains(next))
                 break;

@@ -1,6 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
+using Tern.Conversion.HuggingFace;
+using Tern.Files;
 using Tern.Machine;
+using Tern.Models;
+using Tern.Numerics;
 using Tern.Training.Checkpoints;
 using Tern.Training.Data;
 using Tern.Training.Reports;
@@ -13,7 +17,8 @@ namespace Tern.Training.Runs;
 /// <param name="HeldOut">All of the held-out text, measured at the end; null when there is none, or the run was interrupted.</param>
 /// <param name="Checkpoint">The last checkpoint.</param>
 /// <param name="Model">The exported model, or null.</param>
-internal sealed record RunResult(int StepsDone, bool Finished, HeldOutScore? HeldOut, string Checkpoint, string? Model);
+/// <param name="HuggingFace">The same as the folder of a Hugging Face checkpoint, or null.</param>
+internal sealed record RunResult(int StepsDone, bool Finished, HeldOutScore? HeldOut, string Checkpoint, string? Model, string? HuggingFace);
 
 /// <summary>
 /// A training run: steps, checkpoints, measurements, log, report, export. A run that is interrupted, by a signal or by the power, goes on from its
@@ -77,8 +82,10 @@ internal sealed class TrainingRun : IDisposable
                 (trainer, memory) = Begin(settings, data, pool, teacher, observer);
             }
 
+            CheckExport(settings, trainer);
             long checkpointBytes = trainer.Parameters * (trainer.Recipe.AverageDecay > 0 ? 16 : 12);
-            folder.CheckSpace(checkpointBytes * (settings.Keep + 1) + trainer.Parameters * 2);
+            long modelBytes = trainer.Parameters * (settings.ExportHuggingface ? 4 : 2);
+            folder.CheckSpace((checkpointBytes * (settings.Keep + 1)) + modelBytes - folder.CheckpointBytes());
             return new TrainingRun(folder, settings, data, pool, trainer, memory, observer);
         }
         catch
@@ -97,7 +104,7 @@ internal sealed class TrainingRun : IDisposable
         Records = log.Records;
         _observer.Started(Summary());
         if (_trainer.StepsDone == 0)
-            Save();
+            Save(Measured(new StepRecord(0, double.NaN, 0, 0, 0, 0, 0)));
 
         int steps = Recipe.Steps;
         int checkpointEvery = RunPlan.CheckpointEvery(_settings, steps), evaluateEvery = RunPlan.EvaluateEvery(_settings, steps);
@@ -111,16 +118,20 @@ internal sealed class TrainingRun : IDisposable
             StepReport report = _trainer.Step(batch);
             double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
             if (report.NonFinite is { } place)
-                throw NotFinite(report, place);
+                throw NotFinite(report.Step, place);
 
             secondsPerStep = secondsPerStep == 0 ? seconds : 0.95 * secondsPerStep + 0.05 * seconds;
-            bool last = report.Step == steps;
-            StepRecord record = Record(report, seconds, measure: last || report.Step % evaluateEvery == 0);
+            bool saves = report.Step == steps || report.Step % checkpointEvery == 0;
+            if (saves)
+                CheckFinite(batch);
+            StepRecord record = Record(report, seconds);
+            if (saves || report.Step % evaluateEvery == 0)
+                record = WithSample(Measured(record));
             log.Add(record);
             _observer.Stepped(record, secondsPerStep * (steps - report.Step));
-            if (last || report.Step % checkpointEvery == 0)
+            if (saves)
             {
-                Save();
+                Save(record);
                 saved = report.Step;
                 WriteReport(log, null);
             }
@@ -128,11 +139,12 @@ internal sealed class TrainingRun : IDisposable
 
         bool finished = _trainer.StepsDone == steps;
         if (saved != _trainer.StepsDone)
-            Save();
+            SaveInterrupted(batch, log.Records[^1]);
         HeldOutScore? heldOut = finished ? Measure(int.MaxValue) : null;
         string? model = finished ? Export() : null;
+        string? huggingFace = model is not null && _settings.ExportHuggingface ? ExportHuggingFace(model) : null;
         WriteReport(log, heldOut);
-        return new RunResult(_trainer.StepsDone, finished, heldOut, _folder.CheckpointOf(_trainer.StepsDone), model);
+        return new RunResult(_trainer.StepsDone, finished, heldOut, _folder.CheckpointOf(_trainer.StepsDone), model, huggingFace);
     }
 
     /// <summary>Measures all held-out text with the present weights quantized in another way; null when there is none.</summary>
@@ -182,25 +194,47 @@ internal sealed class TrainingRun : IDisposable
         _trainer.Shape, Recipe, _trainer.Parameters, _data.Train.Tokens, _data.Split.Train.Length, _data.Split.HeldOut.Length, _data.HeldOutBytes,
         _settings.Batch * _trainer.Shape.Context, _trainer.StepsDone, _memoryBytes);
 
-    private StepRecord Record(StepReport report, double seconds, bool measure)
+    private StepRecord Record(StepReport report, double seconds)
     {
         long tokensPerStep = (long)_settings.Batch * _trainer.Shape.Context;
-        var record = new StepRecord(
+        return new StepRecord(
             report.Step, report.Loss, report.LearningRate, report.GradientNorm, report.Step * tokensPerStep, report.Tokens / seconds, _data.Train.Epochs) { Teaching = report.Distillation };
-        if (!measure)
-            return record;
-        return record with
-        {
-            HeldOut = Measure(_settings.EvaluateSequences),
-            Shares = Recipe.Linear.Precision == LinearPrecision.Ternary ? MeanShares(_trainer.Shares()) : null,
-            Sample = _settings.SampleTokens > 0 ? TextSample.Write(_trainer, _data.Tokenizer, _settings.Prompt, _settings.SampleTokens) : null,
-        };
     }
 
-    private static CodeShares MeanShares(IReadOnlyList<CodeShares> layers) =>
-        new("all", layers.Average(layer => layer.Minus), layers.Average(layer => layer.Zero), layers.Average(layer => layer.Plus));
+    private StepRecord Measured(StepRecord record) => record with
+    {
+        HeldOut = Measure(_settings.EvaluateSequences),
+        Shares = Recipe.Linear.Precision == LinearPrecision.Ternary ? new LayerShares(_trainer.Shares()) : null,
+    };
 
-    private void Save()
+    private StepRecord WithSample(StepRecord record) => record with
+    {
+        Sample = _settings.SampleTokens > 0 ? TextSample.Write(_trainer, _data.Tokenizer, _settings.Prompt, _settings.SampleTokens) : null,
+    };
+
+    /// <summary>Refuses to save weights that the next step could only reject, so that the last checkpoint is always a good one.</summary>
+    private void CheckFinite(TokenBatch batch)
+    {
+        if (_trainer.FindNonFinite(batch) is { } place)
+            throw NotFinite(_trainer.StepsDone, place);
+    }
+
+    /// <summary>The report comes first: there is never a checkpoint without one.</summary>
+    private void Save(StepRecord record)
+    {
+        WriteCheckpointReport(record);
+        WriteCheckpoint();
+    }
+
+    /// <summary>Somebody waits for the end: the weights first, then what they are worth.</summary>
+    private void SaveInterrupted(TokenBatch batch, StepRecord record)
+    {
+        CheckFinite(batch);
+        WriteCheckpoint();
+        WriteCheckpointReport(record.HeldOut is null ? Measured(record) : record);
+    }
+
+    private void WriteCheckpoint()
     {
         string path = _folder.CheckpointOf(_trainer.StepsDone);
         _trainer.Save(path, _data.Save());
@@ -208,19 +242,45 @@ internal sealed class TrainingRun : IDisposable
         _observer.Saved(path);
     }
 
+    private void WriteCheckpointReport(StepRecord record) => CheckpointReport.Write(_folder.ReportOf(_trainer.StepsDone), record, Recipe);
+
     private string? Export()
     {
         if (_settings.Export == "none")
             return null;
-        string linears = _settings.Export ?? (Recipe.Linear.Precision == LinearPrecision.Ternary && _trainer.Shape.Hidden % 128 == 0 ? "i2_s" : "f16");
         _trainer.Export(_folder.Model, _data.Metadata, new ExportOptions
         {
-            Linears = RunFields.TypeOf(linears),
+            Linears = LinearsOf(_settings, _trainer),
             Embeddings = RunFields.TypeOf(_settings.ExportEmbeddings),
             Name = _settings.Name,
             Average = KeepsAverage,
         });
         return _folder.Model;
+    }
+
+    /// <summary>The type of the linear layers in the exported model.</summary>
+    private static TensorType LinearsOf(RunSettings settings, Trainer trainer) =>
+        RunFields.TypeOf(settings.Export ?? (trainer.Recipe.Linear.Precision == LinearPrecision.Ternary && trainer.Shape.Hidden % 128 == 0 ? "i2_s" : "f16"));
+
+    /// <summary>Refuses a Hugging Face checkpoint that would be another model, before the work begins: those who read one with sub norms make its weights ternary.</summary>
+    private static void CheckExport(RunSettings settings, Trainer trainer)
+    {
+        if (!settings.ExportHuggingface)
+            return;
+        if (settings.Export == "none")
+            throw new TernException(ErrorKind.Request, "a Hugging Face checkpoint is made of the exported model, and 'export' is 'none'; leave one of --export and --export-huggingface out");
+        TensorType linears = LinearsOf(settings, trainer);
+        if (trainer.Shape.SubNorms && !linears.IsTernary)
+            throw new TernException(ErrorKind.Request, $"a Hugging Face checkpoint of a model with sub norms is always ternary, and the linear layers of this one are written as {linears.Name}; leave --export-huggingface out, train ternary, or take --sub-norms false with --activation silu");
+    }
+
+    /// <summary>Converts the exported model, as <c>tern convert --to huggingface</c> does.</summary>
+    private string ExportHuggingFace(string model)
+    {
+        using ModelSource source = Model.Open(model, new ModelOptions());
+        foreach (string note in HuggingFaceExport.Write(source, _folder.HuggingFace, _pool.Threads, _ => { }, CancellationToken.None).Notes)
+            _observer.Note(note);
+        return _folder.HuggingFace;
     }
 
     private void WriteReport(RunLog log, HeldOutScore? final)
@@ -229,9 +289,9 @@ internal sealed class TrainingRun : IDisposable
         RunReport.Write(_folder.Report, Summary(), _settings, _data.HeldOutNames, log.Records, final);
     }
 
-    private TernException NotFinite(StepReport report, string place) => new(
+    private TernException NotFinite(int step, string place) => new(
         ErrorKind.Engine,
         string.Create(
             CultureInfo.InvariantCulture,
-            $"step {report.Step}: the loss is no number any more; the first place that is not finite is {place}; the last good checkpoint is {_folder.LastCheckpoint()}; go on from it with a smaller --learning-rate in a new folder"));
+            $"step {step}: the loss is no number any more; the first place that is not finite is {place}; the last good checkpoint is {_folder.LastCheckpoint()}; go on from it with a smaller --learning-rate in a new folder"));
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using Tern.Files;
 
 namespace Tern.Text.HuggingFace;
@@ -33,15 +34,26 @@ internal static class HuggingFaceTokenizer
     /// File: tokenizer.json is missing; Format: a file is no JSON, or a pattern no regular expression; Semantic: a field cannot be true; Limit: a file
     /// or the vocabulary is too large; Unsupported: another kind of tokenizer, or an unknown pre-tokenizer.
     /// </exception>
-    public static void Read(string directory, int vocabularySize, Metadata into, Action<string> warn, string? preTokenizer = null, HuggingFaceLimits? limits = null)
+    public static void Read(string directory, int vocabularySize, Metadata into, Action<string> warn, string? preTokenizer = null, HuggingFaceLimits? limits = null) =>
+        Read(directory, TokenizerName, vocabularySize, into, warn, preTokenizer, limits ?? HuggingFaceLimits.Default);
+
+    /// <summary>Reads a tokenizer without a model: it has as many tokens as its file names.</summary>
+    /// <param name="path">A tokenizer.json. Under another name nothing but the file itself is read, since what lies beside it need not belong to it.</param>
+    /// <param name="into">Receives the keys.</param>
+    /// <param name="warn">Receives one line for everything that GGUF cannot say or that had to be assumed.</param>
+    /// <exception cref="TernException">As above.</exception>
+    public static void Read(string path, Metadata into, Action<string> warn) =>
+        Read(Path.GetDirectoryName(path) is { Length: > 0 } folder ? folder : ".", Path.GetFileName(path), null, into, warn, null, HuggingFaceLimits.Default);
+
+    private static void Read(string directory, string name, int? vocabularySize, Metadata into, Action<string> warn, string? preTokenizer, HuggingFaceLimits limits)
     {
-        limits ??= HuggingFaceLimits.Default;
-        string path = Path.Combine(directory, TokenizerName);
-        CheckSize(path, vocabularySize, limits);
-        using JsonFile file = JsonFile.Open(directory, TokenizerName, limits.OfTokenizer)
+        string path = Path.Combine(directory, name);
+        if (vocabularySize is { } given)
+            CheckSize(path, given, limits);
+        using JsonFile file = JsonFile.Open(directory, name, limits.OfTokenizer)
             ?? throw FileError.Whole(ErrorKind.File, path, "file", "is missing", "save the tokenizer again with `AutoTokenizer.from_pretrained(…).save_pretrained(…)`, which writes it");
 
-        JsonFile? Open(string name) => JsonFile.Open(directory, name, limits.OfConfiguration);
+        JsonFile? Open(string other) => name == TokenizerName ? JsonFile.Open(directory, other, limits.OfConfiguration) : null;
         using JsonFile? configuration = Open("tokenizer_config.json");
         using JsonFile? map = Open("special_tokens_map.json");
         using JsonFile? generation = Open("generation_config.json");
@@ -55,7 +67,9 @@ internal static class HuggingFaceTokenizer
             throw root.Semantic("must be an object");
         CheckKind(root["model"]);
 
-        var tokens = new TokenList(vocabularySize);
+        int rows = vocabularySize ?? CountTokens(root);
+        CheckSize(path, rows, limits);
+        var tokens = new TokenList(rows);
         var special = new SpecialTokenReader(tokens, RootOf(configuration), RootOf(map), RootOf(generation), RootOf(model), warn);
         bool isUnigram = root["model"]["type"].Text == Unigram;
         if (isUnigram)
@@ -80,7 +94,21 @@ internal static class HuggingFaceTokenizer
         if (merges is not null)
             into.Set(Prefix + "merges", merges.ToTable());
         special.Write(AddedEnds.Read(root["post_processor"], tokens, warn), into);
-        TemplateFiles.Write(directory, RootOf(configuration), limits, into, warn);
+        if (name == TokenizerName)
+            TemplateFiles.Write(directory, RootOf(configuration), limits, into, warn);
+    }
+
+    /// <summary>One more than the largest id in the file; what is no id is refused when it is read.</summary>
+    private static int CountTokens(JsonField root)
+    {
+        JsonField vocabulary = root["model"]["vocab"];
+        long last = vocabulary.IsArray ? vocabulary.Element.GetArrayLength() - 1 : 0;
+        if (vocabulary.IsObject)
+            foreach (JsonProperty token in vocabulary.Element.EnumerateObject())
+                last = Math.Max(last, new JsonField(root.File, token.Value, vocabulary.Name).Integer ?? 0);
+        foreach (JsonField token in root["added_tokens"].Items)
+            last = Math.Max(last, token["id"].Integer ?? 0);
+        return (int)Math.Min(last, int.MaxValue - 1) + 1;
     }
 
     private static void CheckSize(string path, int vocabularySize, HuggingFaceLimits limits)

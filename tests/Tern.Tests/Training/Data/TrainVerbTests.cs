@@ -173,6 +173,8 @@ public sealed class TrainVerbTests : IDisposable
     [InlineData(66, "file", "no such file or folder", "--out", "OUT", "--data", "nothing.txt", "--tokenizer", "TOKENIZER")]
     [InlineData(66, "file", "there is no run to go on with", "--out", "OUT", "--resume")]
     [InlineData(66, "file", "cannot be read", "missing.json", "--out", "OUT")]
+    [InlineData(1, "request", "there is no text to train on; every file is empty", "--out", "OUT", "--data", "EMPTY", "--tokenizer", "TOKENIZER")]
+    [InlineData(66, "file", "has no file that ends in", "--out", "OUT", "--data", "FOLDER", "--tokenizer", "TOKENIZER")]
     [InlineData(1, "request", "single document", "--out", "OUT", "--data", "TEXT", "--tokenizer", "TOKENIZER")]
     [InlineData(1, "request", "less than two sequences", "--out", "OUT", "--data", "TEXT", "--tokenizer", "TOKENIZER", "--separator", "blank", "--context", "60000")]
     [InlineData(65, "limit", "of memory", "--out", "OUT", "--data", "TEXT", "--tokenizer", "TOKENIZER", "--separator", "blank", "--context", "32", "--hidden", "16384", "--layers", "200")]
@@ -182,6 +184,8 @@ public sealed class TrainVerbTests : IDisposable
         {
             "OUT" => _folder.File("out"),
             "TEXT" => _text,
+            "EMPTY" => _folder.Write("empty.txt", []),
+            "FOLDER" => Directory.CreateDirectory(_folder.File("folder")).FullName,
             "TOKENIZER" => _tokenizer,
             _ => argument,
         })];
@@ -208,7 +212,7 @@ public sealed class TrainVerbTests : IDisposable
         return false;
     }
 
-    private static string[] Checkpoints(string run) => [.. Directory.EnumerateFiles(Path.Combine(run, "checkpoints")).Select(path => Path.GetFileName(path)).Order()];
+    private static string[] Checkpoints(string run) => [.. Directory.EnumerateFiles(Path.Combine(run, "checkpoints"), "*.tern").Select(path => Path.GetFileName(path)).Order()];
 
     private void AssertSameEnd(string one, string other, int step)
     {
