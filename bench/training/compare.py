@@ -1,6 +1,6 @@
 """Times `tern bench train` against the same model in PyTorch, in turn, and prints a table in Markdown.
 
-usage: compare.py TERN [--rounds 3] [--threads 1] [--python python3]
+usage: compare.py TERN [--rounds 3] [--threads 1] [--python python3] [--precision ternary full]
 TERN is the program, for example artifacts/bin/Tern.Cli/release/tern; the Python must have torch.
 Figures are tokens per second of processor time; the table has the medians of the rounds.
 """
@@ -30,13 +30,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--python", default="python3")
+    parser.add_argument("--precision", nargs="+", default=["ternary", "full"])
     options = parser.parse_args()
     peer = os.path.join(os.path.dirname(os.path.abspath(__file__)), "train_step.py")
 
     print("| size | weights | precision | round | tern tok/CPU-s | PyTorch tok/CPU-s | ratio | tern, share of float peak |")
     print("|---|---:|---|---|---:|---:|---:|---:|")
     results = []
-    for precision in ("ternary", "full"):
+    for precision in options.precision:
         for name, shape, batch, steps in SIZES:
             ours, theirs = [], []
             for round_number in range(1, options.rounds + 1):

@@ -34,6 +34,19 @@ public sealed class BenchVerbTests : IDisposable
         Assert.Contains("kernel rows: ", result.Output, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("ternary", "adamw")]
+    [InlineData("full", "muon")]
+    public void Training_is_measured_against_the_vector_units(string precision, string optimizer)
+    {
+        JsonElement figures = Json(TernProcess.Run("bench", "train", "--size", "tiny", "--context", "24", "--batch", "1", "--steps", "1", "-t", "1", "--precision", precision, "--optimizer", optimizer).AssertSucceeds().LastLine);
+
+        Assert.Equal(853_376, figures.GetProperty("parameters").GetInt64());
+        foreach (string field in (string[])["tokensPerSecond", "tokensPerCpuSecond", "floatOpsPerSecond", "shareOfFloatPeak"])
+            Assert.True(figures.GetProperty(field).GetDouble() > 0, field);
+        Assert.NotEqual("", figures.GetProperty("machine").GetProperty("processor").GetString());
+    }
+
     [Fact]
     public void A_peer_takes_turns_and_the_ratio_is_that_of_the_medians()
     {

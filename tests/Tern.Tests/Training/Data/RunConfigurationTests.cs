@@ -39,13 +39,14 @@ public sealed class RunConfigurationTests
         file.Set("hidden", ["128"]);
         var flags = new RunConfiguration();
         flags.Set("steps", ["20"]);
+        flags.Set("hidden", ["256"]);
         flags.Set("threads", ["2"]);
         flags.Set("context", ["256"]);
 
         Assert.Equal(20, file.With(flags).Settings(field => field.Name).Steps);
-        Assert.Equal("steps", file.FirstConflict(flags)!.Name);
-        flags.Set("steps", ["10"]);
-        Assert.Null(file.FirstConflict(flags)); // threads may change; a context of 256 is the default
+        Assert.Equal("hidden", file.FirstConflict(flags)!.Name);
+        flags.Set("hidden", ["128"]);
+        Assert.Null(file.FirstConflict(flags)); // steps and threads may change; a context of 256 is the default
     }
 
     [Theory]

@@ -86,6 +86,23 @@ public sealed class TrainVerbTests : IDisposable
     }
 
     [Fact]
+    public void A_run_that_goes_on_may_get_more_steps_or_end_where_it_stands()
+    {
+        TernProcess.Run(Arguments("run", steps: 6)).AssertSucceeds();
+        string model = Path.Combine(_folder.File("run"), "model.gguf");
+        File.Delete(model);
+        TernResult longer = TernProcess.Run(Arguments("run", steps: 8)).AssertSucceeds();
+        Assert.Contains("the run ends at step 8 now, not 6", longer.Output, StringComparison.Ordinal);
+        Assert.Contains("step 8/8", longer.Output, StringComparison.Ordinal);
+        File.Delete(model);
+
+        // The changed number is the run's own from here on, and a run that is done is exported again.
+        TernProcess.Run("train", "--out", _folder.File("run"), "--resume").AssertSucceeds();
+        Assert.True(File.Exists(model));
+        TernProcess.Run(Arguments("run", steps: 5)).AssertFails(1, "request", "8 steps are done, more than the 5 of --steps");
+    }
+
+    [Fact]
     public void A_folder_with_another_run_is_refused_with_the_field()
     {
         TernProcess.Run(Arguments("run", steps: 2)).AssertSucceeds();
