@@ -198,7 +198,8 @@ internal sealed class TrainingRun : IDisposable
     {
         long tokensPerStep = (long)_settings.Batch * _trainer.Shape.Context;
         return new StepRecord(
-            report.Step, report.Loss, report.LearningRate, report.GradientNorm, report.Step * tokensPerStep, report.Tokens / seconds, _data.Train.Epochs) { Teaching = report.Distillation };
+            report.Step, report.Loss, report.LearningRate, report.GradientNorm, report.Step * tokensPerStep, report.Tokens / seconds, _data.Train.Epochs)
+        { Teaching = report.Distillation };
     }
 
     private StepRecord Measured(StepRecord record) => record with

@@ -85,7 +85,7 @@ public sealed class EngineVerbTests
     {
         JsonElement[] prompts = [.. Json(File.ReadAllText(SharedData.File("models", "storyteller.json"))).GetProperty("prompts").EnumerateArray()];
         string input = JsonSerializer.Serialize(prompts.Select(p => p.GetProperty("ids")));
-        string[] lines = TernProcess.Run(input, ["logits", "--json", "--greedy", "4"]).AssertSucceeds().Output.TrimEnd().Split('\n');
+        string[] lines = TernProcess.Run(input, ["logits", SharedData.File("models", "storyteller.gguf"), "--json", "--greedy", "4"]).AssertSucceeds().Output.TrimEnd().Split('\n');
 
         Assert.Equal(prompts.Length, lines.Length);
         foreach ((JsonElement expected, string line) in prompts.Zip(lines))
