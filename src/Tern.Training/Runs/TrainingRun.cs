@@ -138,6 +138,7 @@ internal sealed class TrainingRun : IDisposable
         }
 
         bool finished = _trainer.StepsDone == steps;
+        _folder.Prune(_settings.Keep); // who was killed behind the last save has not thrown away yet
         if (saved != _trainer.StepsDone)
             SaveInterrupted(batch, log.Records[^1]);
         HeldOutScore? heldOut = finished ? Measure(int.MaxValue) : null;
