@@ -51,10 +51,10 @@ internal unsafe struct LogitTerms : ILogitPass
         Panels student = Student.FromRow(first), teacher = Teacher.FromRow(first);
         LogitBlocks.Maxima(student, rows, lanes + (MaxStudent * BlockRows * 16));
         LogitBlocks.Maxima(teacher, rows, lanes + (MaxTeacher * BlockRows * 16));
-        Sums(student, teacher, rows, lanes);
+        Each<Summing>(student, teacher, rows, lanes);
         for (int i = 0; i < rows; i++)
             FinishRow(student, first, i, lanes);
-        Gradients(student, teacher, rows, lanes);
+        Each<Differentiating>(student, teacher, rows, lanes);
         for (int i = 0; i < rows; i++)
         {
             Terms[(3 * (first + i)) + 1] = Vector512.Sum(At(lanes, CrossGradient, i));
@@ -73,28 +73,6 @@ internal unsafe struct LogitTerms : ILogitPass
 
     private static void Put(float* lanes, int statistic, int row, Vector512<float> value) => value.Store(lanes + (((statistic * BlockRows) + row) * 16));
 
-    /// <summary>Σ exp z, Σ exp z/T, Σ exp y/T and Σ exp(y/T) (y - z)/T, all with their maxima taken off.</summary>
-    private readonly void Sums(Panels student, Panels teacher, int rows, float* lanes)
-    {
-        Vector512<float> inverse = Vector512.Create(1 / Temperature);
-        for (int p = 0; p < student.Count; p++)
-        {
-            float* z = student.Panel(p), y = teacher.Panel(p);
-            for (int i = 0; i < rows; i++, z += Panels.Columns, y += Panels.Columns)
-            {
-                for (int half = 0; half < Panels.Columns; half += 16)
-                {
-                    Vector512<float> zs = Vector512.Load(z + half) - At(lanes, MaxStudent, i), ys = Vector512.Load(y + half) - At(lanes, MaxTeacher, i);
-                    Vector512<float> e = WideFunctions.Exp(zs), q = WideFunctions.Exp(ys * inverse);
-                    Put(lanes, Sum, i, At(lanes, Sum, i) + e);
-                    Put(lanes, SumStudent, i, At(lanes, SumStudent, i) + (Temperature == 1 ? e : WideFunctions.Exp(zs * inverse)));
-                    Put(lanes, SumTeacher, i, At(lanes, SumTeacher, i) + q);
-                    Put(lanes, Cross, i, Vector512.FusedMultiplyAdd(q, (ys - zs) * inverse, At(lanes, Cross, i)));
-                }
-            }
-        }
-    }
-
     /// <summary>Losses of a row; its sums become the factors of its gradient.</summary>
     private readonly void FinishRow(Panels student, int first, int i, float* lanes)
     {
@@ -111,25 +89,54 @@ internal unsafe struct LogitTerms : ILogitPass
         Put(lanes, SumTeacher, i, Vector512.Create(counts ? TeacherWeight / sumTeacher : 0));
     }
 
-    private readonly void Gradients(Panels student, Panels teacher, int rows, float* lanes)
+    /// <summary>Gives a step the exponentials of all logits of a block, with the maxima of their rows taken off.</summary>
+    private readonly void Each<TStep>(Panels student, Panels teacher, int rows, float* lanes)
+        where TStep : struct, ILogitStep
     {
         Vector512<float> inverse = Vector512.Create(1 / Temperature);
-        for (int p = 0; p < student.Count; p++)
+        for (int panel = 0; panel < student.Count; panel++)
         {
-            float* z = student.Panel(p), y = teacher.Panel(p);
+            float* z = student.Panel(panel), y = teacher.Panel(panel);
             for (int i = 0; i < rows; i++, z += Panels.Columns, y += Panels.Columns)
             {
                 for (int half = 0; half < Panels.Columns; half += 16)
                 {
                     Vector512<float> zs = Vector512.Load(z + half) - At(lanes, MaxStudent, i), ys = Vector512.Load(y + half) - At(lanes, MaxTeacher, i);
-                    Vector512<float> e = WideFunctions.Exp(zs);
-                    Vector512<float> fromText = e * At(lanes, Sum, i);
-                    Vector512<float> fromTeacher = ((Temperature == 1 ? e : WideFunctions.Exp(zs * inverse)) * At(lanes, SumStudent, i)) - (WideFunctions.Exp(ys * inverse) * At(lanes, SumTeacher, i));
-                    Put(lanes, CrossGradient, i, Vector512.FusedMultiplyAdd(fromText, fromText, At(lanes, CrossGradient, i)));
-                    Put(lanes, LogitGradient, i, Vector512.FusedMultiplyAdd(fromTeacher, fromTeacher, At(lanes, LogitGradient, i)));
-                    (fromText + fromTeacher).Store(z + half);
+                    Vector512<float> e = WideFunctions.Exp(zs), p = Temperature == 1 ? e : WideFunctions.Exp(zs * inverse), q = WideFunctions.Exp(ys * inverse);
+                    TStep.Do(e, p, q, (ys - zs) * inverse, lanes, i, z + half);
                 }
             }
+        }
+    }
+
+    /// <summary>What is done with sixteen logits of a row.</summary>
+    private interface ILogitStep
+    {
+        /// <summary>Takes exp z, exp z/T, exp y/T and (y - z)/T, the statistics of the block, the row in it, and the place of the student's logits.</summary>
+        static abstract void Do(Vector512<float> e, Vector512<float> p, Vector512<float> q, Vector512<float> difference, float* lanes, int row, float* z);
+    }
+
+    /// <summary>Σ exp z, Σ exp z/T, Σ exp y/T and Σ exp(y/T) (y - z)/T.</summary>
+    private readonly struct Summing : ILogitStep
+    {
+        public static void Do(Vector512<float> e, Vector512<float> p, Vector512<float> q, Vector512<float> difference, float* lanes, int row, float* z)
+        {
+            Put(lanes, Sum, row, At(lanes, Sum, row) + e);
+            Put(lanes, SumStudent, row, At(lanes, SumStudent, row) + p);
+            Put(lanes, SumTeacher, row, At(lanes, SumTeacher, row) + q);
+            Put(lanes, Cross, row, Vector512.FusedMultiplyAdd(q, difference, At(lanes, Cross, row)));
+        }
+    }
+
+    /// <summary>The gradient in the student's place, and the squares of its two parts.</summary>
+    private readonly struct Differentiating : ILogitStep
+    {
+        public static void Do(Vector512<float> e, Vector512<float> p, Vector512<float> q, Vector512<float> difference, float* lanes, int row, float* z)
+        {
+            Vector512<float> fromText = e * At(lanes, Sum, row), fromTeacher = (p * At(lanes, SumStudent, row)) - (q * At(lanes, SumTeacher, row));
+            Put(lanes, CrossGradient, row, Vector512.FusedMultiplyAdd(fromText, fromText, At(lanes, CrossGradient, row)));
+            Put(lanes, LogitGradient, row, Vector512.FusedMultiplyAdd(fromTeacher, fromTeacher, At(lanes, LogitGradient, row)));
+            (fromText + fromTeacher).Store(z);
         }
     }
 }

@@ -26,7 +26,7 @@ public sealed class ExportTests
     {
         using var folder = new TempFolder();
         using WorkerPool pool = TinyModels.Pool(2);
-        ModelShape shape = Shape(subNorms, silu);
+        ModelShape shape = TinyModels.Blocks(subNorms, silu);
         using var trainer = new Trainer(shape, TinyModels.Recipe(Enum.Parse<LinearPrecision>(precision)), 7, pool, null);
         TinyModels.Train(trainer, 20, firstSeed: 0);
         string path = folder.File("trained.gguf");
@@ -48,7 +48,7 @@ public sealed class ExportTests
     {
         using var folder = new TempFolder();
         using WorkerPool pool = TinyModels.Pool(2);
-        ModelShape shape = Shape(subNorms: true, silu: false);
+        ModelShape shape = TinyModels.Blocks(subNorms: true, silu: false);
         using var trainer = new Trainer(shape, TinyModels.Recipe(LinearPrecision.Ternary), 7, pool, null);
         TinyModels.Train(trainer, 3, firstSeed: 0);
         string path = folder.File("trained.gguf");
@@ -70,7 +70,7 @@ public sealed class ExportTests
         using var folder = new TempFolder();
         using WorkerPool pool = TinyModels.Pool(2);
         TrainingRecipe recipe = TinyModels.Recipe(LinearPrecision.Full);
-        using var trainer = new Trainer(Shape(subNorms, silu), recipe, 7, pool, null);
+        using var trainer = new Trainer(TinyModels.Blocks(subNorms, silu), recipe, 7, pool, null);
         float[] expected = TinyModels.Train(trainer, 2, firstSeed: 0);
         string path = folder.File("full.gguf");
         trainer.Export(path, TinyModels.Tokenizer(), new ExportOptions { Linears = TensorType.F32, Embeddings = TensorType.F32 });
@@ -85,7 +85,7 @@ public sealed class ExportTests
         using var folder = new TempFolder();
         using WorkerPool pool = TinyModels.Pool(2);
         TrainingRecipe recipe = TinyModels.Recipe(LinearPrecision.Full);
-        using var plain = new Trainer(Shape(subNorms: false, silu: true), recipe, 7, pool, null);
+        using var plain = new Trainer(TinyModels.Blocks(subNorms: false, silu: true), recipe, 7, pool, null);
         string path = folder.File("plain.gguf");
         plain.Export(path, TinyModels.Tokenizer(), new ExportOptions { Linears = TensorType.F32, Embeddings = TensorType.F32 });
 
@@ -153,21 +153,6 @@ public sealed class ExportTests
             Assert.False(File.Exists(path));
         }
     }
-
-    private static ModelShape Shape(bool subNorms, bool silu) => new()
-    {
-        Layers = 2,
-        Hidden = 256,
-        Heads = 4,
-        KvHeads = 2,
-        HeadDim = 64,
-        FeedForward = 256,
-        Vocabulary = TinyModels.Vocabulary,
-        Context = 64,
-        SubNorms = subNorms,
-        Activation = silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu,
-        TiedHead = !silu,
-    };
 
     private static TensorType TypeOf(string name) => TensorType.All.First(t => t.Name == name);
 

@@ -29,19 +29,7 @@ public sealed unsafe class IntegerSumTests
     {
         using var folder = new TempFolder();
         using WorkerPool pool = TinyModels.Pool(2);
-        ModelShape shape = new()
-        {
-            Layers = 2,
-            Hidden = 256,
-            Heads = 4,
-            KvHeads = 2,
-            HeadDim = 64,
-            FeedForward = 384,
-            Vocabulary = TinyModels.Vocabulary,
-            Context = 64,
-            SubNorms = subNorms,
-            Activation = silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu,
-        };
+        ModelShape shape = TinyModels.Blocks(subNorms, silu) with { FeedForward = 384 };
         using var trainer = new Trainer(shape, TinyModels.Recipe(Enum.Parse<LinearPrecision>(precision)), 7, pool, null);
         TinyModels.Train(trainer, 20, firstSeed: 0);
         string path = folder.File("trained.gguf");

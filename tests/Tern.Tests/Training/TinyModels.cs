@@ -39,6 +39,22 @@ internal static class TinyModels
         TiedHead = false,
     };
 
+    /// <summary>Rows of 256, which tensor types of blocks can hold, so that it can be exported in all of them.</summary>
+    public static ModelShape Blocks(bool subNorms, bool silu) => new()
+    {
+        Layers = 2,
+        Hidden = 256,
+        Heads = 4,
+        KvHeads = 2,
+        HeadDim = 64,
+        FeedForward = 256,
+        Vocabulary = Vocabulary,
+        Context = 64,
+        SubNorms = subNorms,
+        Activation = silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu,
+        TiedHead = !silu,
+    };
+
     public static ModelShape Of(string name) => name == "llama" ? Llama : BitNet;
 
     public static TrainingRecipe Recipe(LinearPrecision precision) => new()
