@@ -32,11 +32,9 @@ internal static unsafe class GgufModel
     /// <param name="options">Types and name.</param>
     public static void Write(string path, ModelShape shape, ParameterSet parameters, NativeBuffer<float> weights, Quantizer quantizer, Metadata tokenizer, ExportOptions options)
     {
-        string architecture = ArchitectureOf(shape);
+        Check(shape, parameters, quantizer, options);
         CheckTokens(shape, tokenizer);
-        if (options.Linears.IsTernary && quantizer.Precision is not (LinearPrecision.Ternary or LinearPrecision.Binary))
-            throw new TernException(ErrorKind.Request, $"a model trained with {quantizer.Precision} linear layers cannot be written as {options.Linears.Name}: export F16 and quantize, or train ternary");
-
+        string architecture = ArchitectureOf(shape);
         bool permutes = architecture == "llama";
         List<TensorSource> tensors = [];
         foreach (Parameter parameter in parameters.All)
@@ -44,7 +42,30 @@ internal static unsafe class GgufModel
         GgufWriter.Write(path, Describe(path, architecture, shape, tokenizer, options), tensors);
     }
 
-    /// <summary>The shape of a model in a file, its vocabulary filled up to a multiple of 32.</summary>
+    /// <summary>Refuses what cannot be written, whatever the weights are.</summary>
+    /// <exception cref="TernException">There is no architecture for the shape, or a type does not fit precision or shape.</exception>
+    public static void Check(ModelShape shape, ParameterSet parameters, Quantizer quantizer, ExportOptions options)
+    {
+        ArchitectureOf(shape);
+        LinearPrecision[] wanted = options.Linears.IsTernary ? [LinearPrecision.Ternary, LinearPrecision.Binary]
+            : options.Linears == TensorType.Q1_0 ? [LinearPrecision.Binary]
+            : Enum.GetValues<LinearPrecision>();
+        if (!wanted.Contains(quantizer.Precision))
+            throw new TernException(ErrorKind.Request, $"linear layers of the precision {quantizer.Precision} cannot be written as {options.Linears.Name}, which holds {string.Join(" and ", wanted)} ones: export F16, or train them so");
+        if (options.Embeddings.IsTernary || options.Embeddings == TensorType.Q1_0)
+            throw new TernException(ErrorKind.Request, $"embeddings are trained in full precision and cannot be written as {options.Embeddings.Name}: export them as F16 or Q8_0");
+        foreach (Parameter parameter in parameters.All.Where(p => p.Kind != ParameterKind.Norm))
+        {
+            TensorType type = TypeOf(parameter, options);
+            if (!type.CanEncode || !type.FitsShape((UInt128)parameter.Columns, (UInt128)parameter.Rows))
+                throw new TernException(ErrorKind.Request, $"{parameter.Name} of {parameter.Rows} x {parameter.Columns} cannot be written as {type.Name}{(type.CanEncode ? $": {parameter.Columns} columns are no whole blocks of {type.BlockSize}" : "")}; choose another type");
+        }
+    }
+
+    /// <summary>Bytes that <see cref="Write"/> takes at most: the values of the largest tensor, in their order and in that of the file, and what they become.</summary>
+    public static long BytesToWrite(ModelShape shape) => 3L * sizeof(float) * shape.Hidden * Math.Max(shape.Vocabulary, Math.Max(shape.FeedForward, shape.QueryWidth));
+
+    /// <summary>The shape of a model in a file, its vocabulary filled up.</summary>
     /// <param name="file">Opened.</param>
     /// <param name="context">Longest sequence that will be trained.</param>
     /// <param name="subNorms">Whether it is to have sub norms; they are inserted where it has none. Null takes it as it is.</param>
@@ -74,7 +95,7 @@ internal static unsafe class GgufModel
             KvHeads = spec.KvHeads,
             HeadDim = spec.HeadDim,
             FeedForward = spec.FeedForwardSize,
-            Vocabulary = (spec.VocabularySize + ModelShape.Granule - 1) / ModelShape.Granule * ModelShape.Granule,
+            Vocabulary = ModelShape.PaddedVocabulary(spec.VocabularySize),
             Context = context,
             RopeBase = (float)spec.Rope.Base,
             Epsilon = spec.NormEpsilon,
@@ -86,8 +107,18 @@ internal static unsafe class GgufModel
         return shape;
     }
 
-    /// <summary>Fills the flat array from a file of that shape; sub norms that the file does not have get the gain 1, tokens zeros.</summary>
-    public static void Read(ModelSource file, ParameterSet parameters, int headDim, NativeBuffer<float> weights)
+    /// <summary>
+    /// Fills the flat array from a file of that shape; sub norms that the file does not have get the gain 1, tokens zeros. Ternary weights that go
+    /// on as ternary ones are masters that round to them: those of the file if it has them, else codes times a scale s such that mean|W|, which
+    /// counts zeros, is the scale of the file again.
+    /// </summary>
+    /// <param name="file">Opened.</param>
+    /// <param name="parameters">The tensors.</param>
+    /// <param name="headDim">Dimensions of a head.</param>
+    /// <param name="precision">What the linear layers will compute with.</param>
+    /// <param name="weights">Flat.</param>
+    /// <exception cref="TernException">A tensor is missing, of another shape, or holds what is no number.</exception>
+    public static void Read(ModelSource file, ParameterSet parameters, int headDim, LinearPrecision precision, NativeBuffer<float> weights)
     {
         ModelSpec spec = Model.ReadSpec(file, _ => { });
         bool permutes = spec.Rope.Style == RopeStyle.Adjacent;
@@ -118,13 +149,32 @@ internal static unsafe class GgufModel
                     continue;
                 }
 
-                tensor.DecodeRow(permutes && IsRotated(parameter) ? PermutedRow(row, headDim) : row, values);
+                int source = permutes && IsRotated(parameter) ? PermutedRow(row, headDim) : row;
+                if (precision == LinearPrecision.Ternary && tensor.Type is MasterTernaryType masters)
+                    masters.DecodeMasters(tensor, source, values);
+                else
+                    tensor.DecodeRow(source, values);
                 if (values.ContainsAnyExceptInRange(float.MinValue, float.MaxValue))
                     throw tensor.Error(ErrorKind.Semantic, 0, $"row {row} holds NaN or an infinity; the file is damaged");
             }
+
+            if (precision == LinearPrecision.Ternary && parameter.Kind != ParameterKind.Embedding && tensor.Type.IsTernary && tensor.Type is not MasterTernaryType)
+                CountZeros(parameter, weights);
         }
 
         int RowsInFile(Parameter parameter) => parameter.Kind == ParameterKind.Embedding ? spec.VocabularySize : parameter.Rows;
+    }
+
+    /// <summary>Brings the mean magnitude of ternary weights, which is their scale in training, to the magnitude of those that are not zero.</summary>
+    private static void CountZeros(Parameter parameter, NativeBuffer<float> weights)
+    {
+        long zeros = 0;
+        for (int row = 0; row < parameter.Rows; row++)
+            zeros += weights.Part(parameter.Offset + ((long)row * parameter.Columns), parameter.Columns).Count(0f);
+        float factor = zeros == parameter.Count ? 1 : (float)(parameter.Count / (double)(parameter.Count - zeros));
+        for (int row = 0; row < parameter.Rows; row++)
+            foreach (ref float weight in weights.Part(parameter.Offset + ((long)row * parameter.Columns), parameter.Columns))
+                weight *= factor;
     }
 
     private static string ArchitectureOf(ModelShape shape) => (shape.SubNorms, shape.Activation) switch
@@ -155,15 +205,15 @@ internal static unsafe class GgufModel
         return metadata;
     }
 
+    private static TensorType TypeOf(Parameter parameter, ExportOptions options) => parameter.Kind == ParameterKind.Embedding ? options.Embeddings : options.Linears;
+
     private static TensorSource Source(Parameter parameter, ModelShape shape, NativeBuffer<float> weights, Quantizer quantizer, ExportOptions options, bool permutes)
     {
         string name = parameter.Name + ".weight";
         if (parameter.Kind == ParameterKind.Norm)
             return new TensorSource(name, TensorType.F32, [parameter.Columns], stream => stream.Write(MemoryMarshal.AsBytes(weights.Part(parameter.Offset, parameter.Columns))));
 
-        TensorType type = parameter.Kind == ParameterKind.Embedding ? options.Embeddings : options.Linears;
-        if (!type.CanEncode || !type.FitsShape((UInt128)parameter.Columns, (UInt128)parameter.Rows))
-            throw new TernException(ErrorKind.Request, $"{parameter.Name} of {parameter.Rows} x {parameter.Columns} cannot be written as {type.Name}{(type.CanEncode ? $": {parameter.Columns} columns are no whole blocks of {type.BlockSize}" : "")}; choose another type");
+        TensorType type = TypeOf(parameter, options);
         return new TensorSource(name, type, [parameter.Columns, parameter.Rows], stream =>
         {
             var values = new float[parameter.Count];
@@ -189,26 +239,10 @@ internal static unsafe class GgufModel
         {
             for (int row = 0; row < parameter.Rows; row++)
             {
-                float* source = masters + ((long)row * parameter.Columns), result = first + ((long)row * parameter.Columns);
-                switch (quantizer.Precision)
-                {
-                    case LinearPrecision.Ternary:
-                        WeightQuantization.TernaryCodes(source, parameter.Columns, scale, result);
-                        break;
-                    case LinearPrecision.Binary:
-                        WeightQuantization.BinaryCodes(source, parameter.Columns, (float)(mean / parameter.Count), result);
-                        break;
-                    case LinearPrecision.Integer:
-                        WeightQuantization.Round(source, parameter.Columns, quantizer.Bits, quantizer.Group, result);
-                        continue;
-                    case LinearPrecision.TernaryRows:
-                        WeightQuantization.TernaryRow(source, parameter.Columns, result);
-                        continue;
-                    default:
-                        new ReadOnlySpan<float>(source, parameter.Columns).CopyTo(new Span<float>(result, parameter.Columns));
-                        continue;
-                }
-
+                float* result = first + ((long)row * parameter.Columns);
+                WeightQuantization.Row(quantizer.Precision, quantizer.Bits, masters + ((long)row * parameter.Columns), parameter.Columns, scale, (float)(mean / parameter.Count), result);
+                if (!WeightQuantization.IsCodes(quantizer.Precision))
+                    continue;
                 for (int i = 0; i < parameter.Columns; i++)
                     result[i] *= scale;
             }

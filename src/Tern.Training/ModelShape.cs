@@ -27,7 +27,7 @@ internal sealed record ModelShape
 
     public required int Layers { get; init; }
 
-    /// <summary>Width of the residual stream; a multiple of 32 (of 256 for TQ1_0 and TQ2_0 exports).</summary>
+    /// <summary>Width of the residual stream; a multiple of 32 (of 128 to be exported as I2_S, of 256 as TQ1_0 or TQ2_0).</summary>
     public required int Hidden { get; init; }
 
     public required int Heads { get; init; }
@@ -74,6 +74,9 @@ internal sealed record ModelShape
     internal long Parameters =>
         LinearWeights + (long)Vocabulary * Hidden * (TiedHead ? 1 : 2) + Hidden
         + Layers * (2L * Hidden + (SubNorms ? QueryWidth + FeedForward : 0));
+
+    /// <summary>Rows of the embedding for so many tokens: whole panels on both sides of every product.</summary>
+    public static int PaddedVocabulary(int tokens) => (tokens + (2 * Granule) - 1) / (2 * Granule) * (2 * Granule);
 
     /// <summary>Checks every range.</summary>
     /// <param name="source">Where the shape came from, for the message.</param>

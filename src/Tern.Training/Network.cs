@@ -87,15 +87,15 @@ internal sealed unsafe class Network : IDisposable
             LayerParameters p = Parameters.Layers[i];
             LayerGroups g = _groups[i];
 
-            Quantize(s.Input, p.AttentionNorm, s.AttentionOperand, isGated: false);
+            MakeOperand(s.Input, p.AttentionNorm, s.AttentionOperand, isGated: false);
             Multiply(s.AttentionOperand, g.QueryKeyValue, s.QueryKeyValue, default);
             Attention(s, sequences, length).Forward(_pool, _attention);
-            Quantize(s.Context, p.AttentionSubNorm, s.OutputOperand, isGated: false);
+            MakeOperand(s.Context, p.AttentionSubNorm, s.OutputOperand, isGated: false);
             Multiply(s.OutputOperand, g.Output, s.Middle, s.Input);
 
-            Quantize(s.Middle, p.FeedForwardNorm, s.FeedForwardOperand, isGated: false);
+            MakeOperand(s.Middle, p.FeedForwardNorm, s.FeedForwardOperand, isGated: false);
             Multiply(s.FeedForwardOperand, g.GateUp, s.GateUp, default);
-            Quantize(s.GateUp, p.FeedForwardSubNorm, s.DownOperand, isGated: true);
+            MakeOperand(s.GateUp, p.FeedForwardSubNorm, s.DownOperand, isGated: true);
             Multiply(s.DownOperand, g.Down, InputOf(i + 1), s.Middle);
         }
 
@@ -142,7 +142,7 @@ internal sealed unsafe class Network : IDisposable
         w.NormedGradient.Scatter(line, 0);
         Logits(w.NormedGradient, 1);
         for (int i = 0; i < logits.Length; i++)
-            logits[i] = w.Logits.Panel(i / Panels.Columns)[i % Panels.Columns];
+            logits[i] = *w.Logits.At(0, i);
     }
 
     /// <summary>From <see cref="Workspace.NormedGradient"/> to the gradients of all weights, which are added to.</summary>
@@ -150,20 +150,20 @@ internal sealed unsafe class Network : IDisposable
     {
         Workspace w = Space;
         LayerSpace last = w.Layers[^1];
-        Unnorm(w.Final, Parameters.OutputNorm, w.NormedGradient, isFirst: true, FactorsOf(last.DownOperand), gradients);
+        NormBack(w.Final, Parameters.OutputNorm, w.NormedGradient, isFirst: true, FactorsOf(last.DownOperand), gradients);
         for (int i = _shape.Layers - 1; i >= 0; i--)
         {
             LayerSpace s = w.Layers[i];
             LayerParameters p = Parameters.Layers[i];
             LayerGroups g = _groups[i];
 
-            Panels down = Unmultiply(g.Down, ResidualGradient, s.DownOperand, gradients);
-            Unquantize(s.GateUp, p.FeedForwardSubNorm, down, isGated: true, w.GateUpGradient, FactorsOf(s.FeedForwardOperand), gradients);
-            Panels feedForward = Unmultiply(g.GateUp, w.GateUpGradient, s.FeedForwardOperand, gradients);
-            Unnorm(s.Middle, p.FeedForwardNorm, feedForward, isFirst: false, FactorsOf(s.OutputOperand), gradients);
+            Panels down = MultiplyBack(g.Down, ResidualGradient, s.DownOperand, gradients);
+            OperandBack(s.GateUp, p.FeedForwardSubNorm, down, isGated: true, w.GateUpGradient, FactorsOf(s.FeedForwardOperand), gradients);
+            Panels feedForward = MultiplyBack(g.GateUp, w.GateUpGradient, s.FeedForwardOperand, gradients);
+            NormBack(s.Middle, p.FeedForwardNorm, feedForward, isFirst: false, FactorsOf(s.OutputOperand), gradients);
 
-            Panels output = Unmultiply(g.Output, ResidualGradient, s.OutputOperand, gradients);
-            Unquantize(s.Context, p.AttentionSubNorm, output, isGated: false, w.ContextGradient, null, gradients);
+            Panels output = MultiplyBack(g.Output, ResidualGradient, s.OutputOperand, gradients);
+            OperandBack(s.Context, p.AttentionSubNorm, output, isGated: false, w.ContextGradient, null, gradients);
             (Attention(s, sequences, length) with
             {
                 ContextGradient = w.ContextGradient,
@@ -172,8 +172,8 @@ internal sealed unsafe class Network : IDisposable
             }).Back(_pool, _attention);
             if (distiller is not null && distiller.Layer == i)
                 distiller.Relations(s, w.QueryKeyValueGradient, _state.IsInteger ? s.AttentionOperand.Multipliers : null, FactorsOf(s.AttentionOperand), sequences, length);
-            Panels attention = Unmultiply(g.QueryKeyValue, w.QueryKeyValueGradient, s.AttentionOperand, gradients);
-            Unnorm(s.Input, p.AttentionNorm, attention, isFirst: false, i > 0 ? FactorsOf(w.Layers[i - 1].DownOperand) : null, gradients);
+            Panels attention = MultiplyBack(g.QueryKeyValue, w.QueryKeyValueGradient, s.AttentionOperand, gradients);
+            NormBack(s.Input, p.AttentionNorm, attention, isFirst: false, i > 0 ? FactorsOf(w.Layers[i - 1].DownOperand) : null, gradients);
         }
 
         new EmbeddingPass { Table = gradients + Parameters.Embedding.Offset, Tokens = w.Inputs, Rows = _rows, Activations = w.Residual }.Back(_pool);
@@ -207,7 +207,8 @@ internal sealed unsafe class Network : IDisposable
     private void Logits(Panels normed, int rows) =>
         new RowProduct { A = normed, B = _head.Forward, C = Space.Logits, Rows = rows }.Run(_pool);
 
-    private void Quantize(Panels source, Parameter? norm, Operand operand, bool isGated) => new OperandPass
+    /// <summary>What a linear layer reads: the gate, the norm and the rounding, as far as the model has them, in one pass.</summary>
+    private void MakeOperand(Panels source, Parameter? norm, Operand operand, bool isGated) => new OperandPass
     {
         Source = source,
         IsGated = isGated,
@@ -227,15 +228,16 @@ internal sealed unsafe class Network : IDisposable
         group.Multiply(_pool, operand, _state.IsInteger, result, addend, _rows);
 
     /// <summary>Adds a group's weight gradient and gives the gradient of its operand's values.</summary>
-    private Panels Unmultiply(LinearGroup group, Panels gradient, Operand operand, float* gradients)
+    private Panels MultiplyBack(LinearGroup group, Panels gradient, Operand operand, float* gradients)
     {
         new ColumnProduct { A = gradient, B = operand.Values, C = gradients + group.Parts[0].Offset, Rows = _rows }.Run(_pool);
-        Panels result = Space.OperandGradient with { Width = group.Columns };
+        Panels result = Space.ReadGradient with { Width = group.Columns };
         new RowProduct { A = gradient, B = group.Backward, C = result, Rows = _rows, RowFactors = _state.IsInteger ? operand.Multipliers : null }.Run(_pool);
         return result;
     }
 
-    private void Unquantize(Panels source, Parameter? norm, Panels operandGradient, bool isGated, Panels result, float* factors, float* gradients) => new OperandGradient
+    /// <summary>Through rounding (straight), norm and gate.</summary>
+    private void OperandBack(Panels source, Parameter? norm, Panels operandGradient, bool isGated, Panels result, float* factors, float* gradients) => new OperandGradient
     {
         Source = source,
         IsGated = isGated,
@@ -250,7 +252,7 @@ internal sealed unsafe class Network : IDisposable
     }.Run(_pool, _rows, norm is null ? null : gradients + norm.Offset);
 
     /// <summary>Through a norm of the residual stream, whose gradient gets the sum.</summary>
-    private void Unnorm(Panels source, Parameter norm, Panels operandGradient, bool isFirst, float* factors, float* gradients) => new OperandGradient
+    private void NormBack(Panels source, Parameter norm, Panels operandGradient, bool isFirst, float* factors, float* gradients) => new OperandGradient
     {
         Source = source,
         Gain = At(norm),

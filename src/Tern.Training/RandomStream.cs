@@ -3,16 +3,14 @@ using Tern.Kernels;
 namespace Tern.Training;
 
 /// <summary>
-/// Random numbers whose whole state is two words, so that a checkpoint holds it: SplitMix64 (Steele, Lea, Flood 2014), and normal numbers by
-/// Box and Muller with functions that are the same on every machine.
+/// Random numbers whose whole state is one word: SplitMix64 (Steele, Lea, Flood 2014), and normal numbers by Box and Muller with functions that are the same on every machine.
 /// </summary>
 internal sealed class RandomStream(ulong state)
 {
-    /// <summary>Where the stream stands.</summary>
-    public ulong State { get; private set; } = state;
+    private ulong _state = state;
 
     /// <summary>64 random bits.</summary>
-    public ulong Next() => Mix(State += 0x9E3779B97F4A7C15);
+    public ulong Next() => Mix(_state += 0x9E3779B97F4A7C15);
 
     /// <summary>A normal number of mean 0 and variance 1.</summary>
     public float NextNormal()

@@ -12,7 +12,6 @@ internal static class RecipeRanges
 
         Named(recipe.Linear.Precision, nameof(recipe.Linear.Precision));
         Number(recipe.Linear.Bits, nameof(recipe.Linear.Bits), 2, 8);
-        Number(recipe.Linear.Group, nameof(recipe.Linear.Group), 0, 1 << 16);
         Number(recipe.QuantizationWarmUpSteps, nameof(recipe.QuantizationWarmUpSteps), 0, stepsMax);
         Number(recipe.Steps, nameof(recipe.Steps), 1, stepsMax);
         Named(recipe.Schedule, nameof(recipe.Schedule));

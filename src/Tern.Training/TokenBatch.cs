@@ -15,16 +15,23 @@ internal sealed class TokenBatch
     /// <param name="sequences">Sequences of the optimizer step.</param>
     /// <param name="length">Tokens of each.</param>
     /// <param name="microSequences">Sequences computed at a time; bounds the memory of a step.</param>
+    /// <exception cref="TernException">There are more tokens than an array holds.</exception>
     public TokenBatch(int sequences, int length, int microSequences)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(sequences, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(microSequences, 1);
         (Sequences, Length, MicroSequences) = (sequences, length, Math.Min(microSequences, sequences));
-        Inputs = new int[checked(sequences * length)];
+        Inputs = new int[Count(sequences, length)];
         Targets = new int[Inputs.Length];
         Array.Fill(Targets, NoLoss);
     }
+
+    /// <summary>Tokens of so many sequences.</summary>
+    /// <exception cref="TernException">More than an array holds.</exception>
+    public static int Count(int sequences, int length) => (long)sequences * length <= Array.MaxLength
+        ? sequences * length
+        : throw new TernException(ErrorKind.Request, $"{sequences} sequences of {length} tokens are more than {Array.MaxLength} tokens; a smaller --batch, --micro-batch or --context is needed");
 
     public int Sequences { get; }
 

@@ -29,7 +29,7 @@ internal sealed unsafe class Trainer : IDisposable
     /// <param name="recipe">How it is trained.</param>
     /// <param name="seed">Of the weights and of stochastic rounding.</param>
     /// <param name="pool">Workers; must outlive the trainer.</param>
-    /// <param name="teacher">For <see cref="TrainingRecipe.Distillation"/>: same vocabulary, same layers and heads if the attention term is used; must outlive the trainer. Null without distillation.</param>
+    /// <param name="teacher">For <see cref="TrainingRecipe.Distillation"/>: same vocabulary, and heads that the attention term can be cut into; must outlive the trainer. Null without distillation.</param>
     /// <exception cref="TernException">Shape or recipe are out of range, the teacher does not fit, or memory is short.</exception>
     public Trainer(ModelShape shape, TrainingRecipe recipe, ulong seed, WorkerPool pool, Trainer? teacher)
         : this(shape, recipe, seed, pool, teacher, "training") =>
@@ -75,7 +75,7 @@ internal sealed unsafe class Trainer : IDisposable
     /// <summary>All gradients, flat, of the last step before clipping; there from the first step on.</summary>
     public NativeBuffer<float> Gradients => _gradients ??= new NativeBuffer<float>(_parameters.Count);
 
-    /// <summary>Bytes that a trainer of this shape takes: weights, gradients, moments and the workspace of a micro batch.</summary>
+    /// <summary>Bytes that a trainer of this shape takes: weights, gradients, moments, the workspace of a micro batch, and what writing the model takes besides.</summary>
     /// <param name="shape">Dimensions.</param>
     /// <param name="recipe">How it is trained.</param>
     /// <param name="microSequences">Sequences computed at a time.</param>
@@ -87,7 +87,8 @@ internal sealed unsafe class Trainer : IDisposable
         return sizeof(float) * ((arrays * shape.Parameters)
             + Optimization.Optimizer.FloatsNeeded(shape, recipe)
             + Network.FloatsNeeded(shape, threads)
-            + Workspace.FloatsNeeded(shape, checked(microSequences * length)));
+            + Workspace.FloatsNeeded(shape, TokenBatch.Count(microSequences, length)))
+            + GgufModel.BytesToWrite(shape);
     }
 
     /// <summary>Bytes that a model takes that only teaches: weights, packed weights and the workspace of a micro batch.</summary>
@@ -122,7 +123,7 @@ internal sealed unsafe class Trainer : IDisposable
         var trainer = new Trainer(shape, recipe, seed, pool, teacher, path);
         try
         {
-            GgufModel.Read(file, trainer._parameters, trainer.Shape.HeadDim, trainer.EditWeights());
+            GgufModel.Read(file, trainer._parameters, trainer.Shape.HeadDim, recipe.Linear.Precision, trainer.EditWeights());
             return trainer;
         }
         catch
@@ -175,33 +176,19 @@ internal sealed unsafe class Trainer : IDisposable
     public StepReport Step(TokenBatch batch)
     {
         long targets = Check(batch);
-        Prepare(_weights, TrainingState);
-        Clear(Gradients);
-        float weight = 1f / Math.Max(1, targets);
-        _distiller?.Begin(targets, batch.Inputs.Length);
-        double loss = 0;
-        for (int micro = 0; micro < batch.MicroBatches; micro++)
-        {
-            int sequences = Load(batch, micro);
-            _network.Forward(sequences, batch.Length);
-            _teacher?.Teach(batch, micro);
-            _network.HeadLoss(weight, Gradients.Pointer, _distiller);
-            loss += SumOfLosses(sequences * batch.Length);
-            if (!double.IsFinite(loss))
-                return Refused(batch, loss, double.NaN, sequences * batch.Length);
-            _network.Back(sequences, batch.Length, Gradients.Pointer, _distiller);
-        }
-
+        (double loss, int failedRows) = Differentiate(batch, targets);
+        if (!double.IsFinite(loss))
+            return Refused(batch, loss, double.NaN, failedRows);
         double norm = Optimizer.GradientNorm(_pool);
         if (!double.IsFinite(norm))
-            return Refused(batch, loss / Math.Max(1, targets), norm, 0);
+            return Refused(batch, loss, norm, 0);
 
         float factor = Recipe.ClipNorm > 0 && norm > Recipe.ClipNorm ? (float)(Recipe.ClipNorm / norm) : 1;
         Optimizer.Apply(_pool, StepsDone, factor, Seed);
         float rate = LearningRates.At(Recipe, StepsDone).Rate;
         StepsDone++;
         _prepared = null;
-        return new StepReport(StepsDone, loss / Math.Max(1, targets), rate, (float)norm, batch.Inputs.Length, null) { Distillation = _distiller?.Report() };
+        return new StepReport(StepsDone, loss, rate, (float)norm, batch.Inputs.Length, null) { Distillation = _distiller?.Report() };
     }
 
     /// <summary>Cross-entropy of a batch without training, with the recipe's quantizer.</summary>
@@ -227,21 +214,11 @@ internal sealed unsafe class Trainer : IDisposable
         return new LossSum(loss, targets);
     }
 
-    /// <summary>The first place that is not finite when the present weights compute a batch, such as <c>blk.3.attn_q</c>; null when all is well.</summary>
+    /// <summary>The first place that is not finite when the present weights make a step of a batch, such as <c>blk.3.attn_q</c>; null when all is well.</summary>
     public string? FindNonFinite(TokenBatch batch)
     {
-        Check(batch);
-        Prepare(_weights, new QuantizerState(Recipe.Linear, 1));
-        for (int micro = 0; micro < batch.MicroBatches; micro++)
-        {
-            int rows = Load(batch, micro) * batch.Length;
-            _network.Forward(rows / batch.Length, batch.Length);
-            _network.HeadLoss(0, null, null);
-            if (!double.IsFinite(SumOfLosses(rows)))
-                return NonFinite.Find(_parameters, _weights, _network.Space, rows, Gradients);
-        }
-
-        return null;
+        (double loss, int failedRows) = Differentiate(batch, Check(batch));
+        return double.IsFinite(loss) && double.IsFinite(Optimizer.GradientNorm(_pool)) ? null : FirstNonFinite(failedRows);
     }
 
     /// <summary>Logits of the last token of one sequence, for samples of text; uses the recipe's quantizer, and the moving average where there is one.</summary>
@@ -260,31 +237,8 @@ internal sealed unsafe class Trainer : IDisposable
     }
 
     /// <summary>The distribution of codes in every linear layer, as the present weights quantize to ternary.</summary>
-    public IReadOnlyList<CodeShares> Shares()
-    {
-        var shares = new List<CodeShares>();
-        foreach (Parameter parameter in _parameters.Linears)
-        {
-            using var codes = new NativeBuffer<float>(parameter.Columns);
-            float* weights = _weights.Pointer + parameter.Offset;
-            float scale = WeightQuantization.Scale(WeightQuantization.PanelSums(weights, parameter.Rows, parameter.Columns).Magnitude / parameter.Count);
-            long minus = 0, plus = 0;
-            for (int row = 0; row < parameter.Rows; row++)
-            {
-                WeightQuantization.TernaryCodes(weights + ((long)row * parameter.Columns), parameter.Columns, scale, codes.Pointer);
-                foreach (float code in codes.Span)
-                {
-                    minus += code < 0 ? 1 : 0;
-                    plus += code > 0 ? 1 : 0;
-                }
-            }
-
-            double count = parameter.Count;
-            shares.Add(new CodeShares(parameter.Name, minus / count, (count - minus - plus) / count, plus / count));
-        }
-
-        return shares;
-    }
+    public IReadOnlyList<CodeShares> Shares() =>
+        [.. _parameters.Linears.Select(parameter => WeightQuantization.Shares(parameter, _weights.Pointer + parameter.Offset))];
 
     /// <summary>Writes weights, moments, step and the caller's own state to one file, atomically.</summary>
     /// <param name="path">The checkpoint.</param>
@@ -300,9 +254,13 @@ internal sealed unsafe class Trainer : IDisposable
     /// <param name="path">The file; replaced as a whole.</param>
     /// <param name="tokenizer">Its <c>tokenizer.*</c> keys are copied; as many tokens as the vocabulary or fewer.</param>
     /// <param name="options">Types and name.</param>
-    /// <exception cref="TernException">The type does not fit the precision or the shape, or the file cannot be written.</exception>
+    /// <exception cref="TernException">As <see cref="CheckExport"/>, or the file cannot be written.</exception>
     public void Export(string path, Metadata tokenizer, ExportOptions options) =>
         GgufModel.Write(path, Shape, _parameters, WeightsOf(options.Average), Recipe.Linear, tokenizer, options);
+
+    /// <summary>Refuses what <see cref="Export"/> would refuse, so that it is known before the work begins.</summary>
+    /// <exception cref="TernException">There is no architecture for the shape, or a type does not fit precision or shape.</exception>
+    public void CheckExport(ExportOptions options) => GgufModel.Check(Shape, _parameters, Recipe.Linear, options);
 
     public void Dispose()
     {
@@ -374,6 +332,29 @@ internal sealed unsafe class Trainer : IDisposable
         return sequences;
     }
 
+    /// <summary>The mean loss of a batch, and its gradient in <see cref="Gradients"/>; it ends at a loss that is no number, with the rows of that micro batch.</summary>
+    private (double Loss, int FailedRows) Differentiate(TokenBatch batch, long targets)
+    {
+        Prepare(_weights, TrainingState);
+        Clear(Gradients);
+        float weight = 1f / Math.Max(1, targets);
+        _distiller?.Begin(targets, batch.Inputs.Length);
+        double loss = 0;
+        for (int micro = 0; micro < batch.MicroBatches; micro++)
+        {
+            int sequences = Load(batch, micro);
+            _network.Forward(sequences, batch.Length);
+            _teacher?.Teach(batch, micro);
+            _network.HeadLoss(weight, Gradients.Pointer, _distiller);
+            loss += SumOfLosses(sequences * batch.Length);
+            if (!double.IsFinite(loss))
+                return (loss, sequences * batch.Length);
+            _network.Back(sequences, batch.Length, Gradients.Pointer, _distiller);
+        }
+
+        return (loss / Math.Max(1, targets), 0);
+    }
+
     private double SumOfLosses(int rows)
     {
         double sum = 0;
@@ -404,7 +385,9 @@ internal sealed unsafe class Trainer : IDisposable
     }
 
     private StepReport Refused(TokenBatch batch, double loss, double norm, int rows) =>
-        new(StepsDone + 1, loss, LearningRates.At(Recipe, StepsDone).Rate, (float)norm, batch.Inputs.Length, NonFinite.Find(_parameters, _weights, _network.Space, rows, Gradients));
+        new(StepsDone + 1, loss, LearningRates.At(Recipe, StepsDone).Rate, (float)norm, batch.Inputs.Length, FirstNonFinite(rows));
+
+    private string FirstNonFinite(int rows) => NonFinite.Find(_parameters, _weights, _network.Space, rows, Gradients);
 
     /// <summary>What the packed weights were made of.</summary>
     private sealed record Prepared(NativeBuffer<float> Weights, QuantizerState State);

@@ -12,7 +12,7 @@ internal enum LinearPrecision
     /// <summary>sign(W - mean W) · mean|W| of the tensor, sign(0) = +1; int8 activations per token.</summary>
     Binary,
 
-    /// <summary>Symmetric integers of N bits with a scale per row or group of columns; activations as <see cref="Quantizer.Int8Activations"/> says.</summary>
+    /// <summary>Symmetric integers of N bits with a scale per row; float32 activations.</summary>
     Integer,
 
     /// <summary>
@@ -29,12 +29,6 @@ internal sealed record Quantizer
 
     /// <summary>Bits of <see cref="LinearPrecision.Integer"/>, 2 to 8.</summary>
     public int Bits { get; init; } = 4;
-
-    /// <summary>Columns that share a scale in <see cref="LinearPrecision.Integer"/>; 0 is the whole row.</summary>
-    public int Group { get; init; }
-
-    /// <summary>Whether <see cref="LinearPrecision.Integer"/> has int8 activations per token too; ternary and binary always have.</summary>
-    public bool Int8Activations { get; init; }
 }
 
 /// <summary>How the learning rate goes over the steps, after a linear warm-up.</summary>
@@ -155,8 +149,8 @@ internal sealed record Distillation
     public float Temperature { get; init; } = 1;
 
     /// <summary>
-    /// Weight of the attention relation term of BitDistill; 0 leaves it out. With <see cref="BalanceGradients"/> it is the wanted ratio of the
-    /// term's gradient norm to that of cross-entropy, else the plain factor.
+    /// Weight of the attention relation term of BitDistill; 0 leaves it out. With <see cref="BalanceGradients"/> it is the wanted ratio, at Q, K
+    /// and V, of the norm of the term's gradient to that of all that comes from the logits; else the plain factor.
     /// </summary>
     public float AttentionWeight { get; init; }
 
@@ -168,6 +162,6 @@ internal sealed record Distillation
 
     public AttentionRelation AttentionRelation { get; init; } = AttentionRelation.Cosine;
 
-    /// <summary>Scales the attention term so that its gradient at its own layer's input stays in proportion to that of the other terms.</summary>
+    /// <summary>Scales the attention term, anew in every micro batch, so that its gradient stays in proportion to that of the other terms.</summary>
     public bool BalanceGradients { get; init; } = true;
 }

@@ -110,11 +110,11 @@ internal sealed unsafe class Workspace : IDisposable
         NormedGradient = arena.Panels(padded, shape.Hidden);
         Residual = arena.Panels(padded, shape.Hidden);
         ScaledResidual = arena.Panels(padded, shape.Hidden);
-        OperandGradient = arena.Panels(padded, widest);
+        ReadGradient = arena.Panels(padded, widest);
         GateUpGradient = arena.Panels(padded, 2 * shape.FeedForward);
         ContextGradient = arena.Panels(padded, shape.QueryWidth);
         QueryKeyValueGradient = arena.Panels(padded, shape.QueryWidth + (2 * shape.KeyWidth));
-        GainPartials = arena.Floats((long)((rows + Mathematics.OperandGradient.BlockRows - 1) / Mathematics.OperandGradient.BlockRows) * widest);
+        GainPartials = arena.Floats((long)((rows + OperandGradient.BlockRows - 1) / OperandGradient.BlockRows) * widest);
         Logits = arena.Panels(Math.Min(padded, LogitRows), shape.Vocabulary);
         Losses = arena.Floats(rows);
         _tokens = new NativeBuffer<int>(2L * rows);
@@ -127,25 +127,31 @@ internal sealed unsafe class Workspace : IDisposable
     /// <summary>[rows, hidden] behind the last block.</summary>
     public Panels Final { get; }
 
+    /// <summary>[rows, hidden] what the output matrix reads.</summary>
     public Panels Normed { get; }
 
+    /// <summary>[rows, hidden].</summary>
     public Panels NormedGradient { get; }
 
-    /// <summary>The gradient of the residual stream where the way back stands.</summary>
+    /// <summary>[rows, hidden] the gradient of the residual stream where the way back stands.</summary>
     public Panels Residual { get; }
 
     /// <summary>The same, each row divided by the multiplier of the operand that it is about to meet.</summary>
     public Panels ScaledResidual { get; }
 
-    /// <summary>[rows, widest]; products use as many columns as they have.</summary>
-    public Panels OperandGradient { get; }
+    /// <summary>[rows, widest] the gradient of what a linear layer read; products use as many columns as they have.</summary>
+    public Panels ReadGradient { get; }
 
+    /// <summary>[rows, gate | up].</summary>
     public Panels GateUpGradient { get; }
 
+    /// <summary>[rows, queries].</summary>
     public Panels ContextGradient { get; }
 
+    /// <summary>[rows, queries | keys | values].</summary>
     public Panels QueryKeyValueGradient { get; }
 
+    /// <summary>[blocks of rows][widest] parts of the gradient of a norm, added up in their order.</summary>
     public float* GainPartials { get; }
 
     /// <summary>[chunk, vocabulary].</summary>

@@ -216,7 +216,7 @@ internal sealed unsafe class AttentionRelations : IDisposable
             for (int i = 0; i < width; i += 16)
             {
                 float* target = gradient + ((nint)(first + row) * width) + i;
-                (Vector512.Load(target) + Vector512.Load(product.Panel(i / Panels.Columns) + ((nint)row * Panels.Columns) + (i % Panels.Columns))).Store(target);
+                (Vector512.Load(target) + Vector512.Load(product.At(row, i))).Store(target);
             }
 
         for (int column = 0; column < student.Block.Count; column++)

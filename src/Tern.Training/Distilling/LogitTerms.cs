@@ -61,7 +61,7 @@ internal unsafe struct LogitTerms : ILogitPass
             Terms[(3 * (first + i)) + 2] = Vector512.Sum(At(lanes, LogitGradient, i));
             if (Targets[first + i] is not (>= 0 and int target))
                 continue;
-            float* z = student.Panel(target / Panels.Columns) + (i * Panels.Columns) + (target % Panels.Columns);
+            float* z = student.At(i, target);
             // Σ over j of (p_j - [j = target])² is the sum that was made, without [target], and 1 - 2 p more.
             float probability = MathF.Exp(-Losses[first + i]);
             Terms[(3 * (first + i)) + 1] += CrossEntropyWeight * CrossEntropyWeight * (1 - (2 * probability));
@@ -80,7 +80,7 @@ internal unsafe struct LogitTerms : ILogitPass
         float sum = Vector512.Sum(At(lanes, Sum, i)), sumStudent = Vector512.Sum(At(lanes, SumStudent, i)), sumTeacher = Vector512.Sum(At(lanes, SumTeacher, i));
         float cross = Vector512.Sum(At(lanes, Cross, i));
         bool counts = target >= 0;
-        float chosen = counts ? student.Panel(target / Panels.Columns)[(i * Panels.Columns) + (target % Panels.Columns)] : 0;
+        float chosen = counts ? *student.At(i, target) : 0;
         Losses[first + i] = counts ? MathF.Log(sum) + At(lanes, MaxStudent, i)[0] - chosen : 0;
         // KL = Σ q (y - z)/T - ln Σ exp y/T + ln Σ exp z/T
         Terms[3 * (first + i)] = counts ? Temperature * Temperature * ((cross / sumTeacher) - MathF.Log(sumTeacher) + MathF.Log(sumStudent)) : 0;

@@ -37,7 +37,7 @@ internal unsafe struct CrossEntropyPass : ILogitPass
         for (int i = 0; i < rows; i++)
         {
             int target = Targets[first + i];
-            chosen[i] = target < 0 ? 0 : logits.Panel(target / Panels.Columns)[(i * Panels.Columns) + (target % Panels.Columns)];
+            chosen[i] = target < 0 ? 0 : *logits.At(i, target);
         }
 
         Exponentials(logits, rows, maxima, sums);
@@ -53,7 +53,7 @@ internal unsafe struct CrossEntropyPass : ILogitPass
         Scale(logits, rows, sums);
         for (int i = 0; i < rows; i++)
             if (Targets[first + i] is >= 0 and int target)
-                logits.Panel(target / Panels.Columns)[(i * Panels.Columns) + (target % Panels.Columns)] -= Weight;
+                *logits.At(i, target) -= Weight;
     }
 
     /// <summary>z = exp(z - max), and their sums in sixteen lanes.</summary>

@@ -14,7 +14,7 @@ namespace Tern.Training.Mathematics;
 /// </code>
 /// </summary>
 /// <param name="Data">[width / 32][stride][32].</param>
-/// <param name="Stride">Rows that a panel has room for, a multiple of 24.</param>
+/// <param name="Stride">Rows that a panel has room for; a multiple of 24 where kernels write whole strips.</param>
 /// <param name="Width">Columns, a multiple of 32.</param>
 internal readonly unsafe record struct Panels(nint Data, int Stride, int Width)
 {
@@ -89,6 +89,7 @@ internal readonly unsafe record struct Panels(nint Data, int Stride, int Width)
             Vector512.Load(source + i).Store(At(row, column + i));
     }
 
+    /// <summary>The place of an element.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private float* At(int row, int column) => Panel(column / Columns) + ((nint)row * Columns) + (column % Columns);
+    public float* At(int row, int column) => Panel(column / Columns) + ((nint)row * Columns) + (column % Columns);
 }

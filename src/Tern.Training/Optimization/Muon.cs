@@ -21,7 +21,7 @@ internal sealed unsafe class Muon : IDisposable
     private const int Iterations = 5;
 
     // The quintic of Jordan: it sends [0.01, 1] to about [0.7, 1.2] in five steps.
-    private const float A = 3.4445f, B = -4.7750f, C = 2.0315f;
+    private const float Linear = 3.4445f, Cubic = -4.7750f, Quintic = 2.0315f;
 
     private readonly Parameter[] _matrices;
     private readonly Arena _arena;
@@ -124,9 +124,9 @@ internal sealed unsafe class Muon : IDisposable
         {
             float* g = gram.Panel(panel), s = square.Panel(panel);
             for (int i = 0; i < gram.Width * Panels.Columns; i += 16)
-                (Vector512.FusedMultiplyAdd(Vector512.Load(s + i), Vector512.Create(C), Vector512.Load(g + i) * B) * factor).Store(g + i);
+                (Vector512.FusedMultiplyAdd(Vector512.Load(s + i), Vector512.Create(Quintic), Vector512.Load(g + i) * Cubic) * factor).Store(g + i);
             for (int i = 0; i < Panels.Columns; i++)
-                g[(((panel * Panels.Columns) + i) * Panels.Columns) + i] += A * factor;
+                g[(((panel * Panels.Columns) + i) * Panels.Columns) + i] += Linear * factor;
         }
     }
 
@@ -150,139 +150,4 @@ internal sealed unsafe class Muon : IDisposable
 
         public long PaddedGram { get; }
     }
-}
-
-/// <summary>
-/// Nesterov momentum. What is smaller than any rounding of its neighbours is zero: the momentum of a unit that is never active halves every 14 steps,
-/// and products with numbers too small for the normal format of floats take a hundred times as long.
-/// </summary>
-internal readonly unsafe struct MomentumStep
-{
-    /// <summary>2^-60, whose square is still a normal float.</summary>
-    private const float Least = 1f / (1L << 60);
-
-    public required float* Gradients { get; init; }
-
-    public required float* Momentum { get; init; }
-
-    /// <summary>Factor of the gradient, below 1 when it is clipped.</summary>
-    public required float Factor { get; init; }
-
-    public required float Beta { get; init; }
-
-    /// <summary>Moves the momentum of sixteen weights on and gives their direction.</summary>
-    public Vector512<float> Next(long at)
-    {
-        Vector512<float> gradient = Vector512.Load(Gradients + at) * (Factor * (1 - Beta)), beta = Vector512.Create(Beta);
-        Vector512<float> momentum = OrZero(Vector512.FusedMultiplyAdd(beta, Vector512.Load(Momentum + at), gradient));
-        momentum.Store(Momentum + at);
-        return OrZero(Vector512.FusedMultiplyAdd(beta, momentum, gradient));
-    }
-
-    /// <summary>Values from <see cref="Least"/> on, and what is no number; 0 for the others.</summary>
-    private static Vector512<float> OrZero(Vector512<float> values) =>
-        Vector512.ConditionalSelect(Vector512.LessThan(Vector512.Abs(values), Vector512.Create(Least)), Vector512<float>.Zero, values);
-}
-
-/// <summary>Between a row-major matrix of the flat arrays and its upright X; 32 rows of the matrix are the unit of work.</summary>
-internal unsafe struct MatrixPass
-{
-    /// <summary>First float of the matrix.</summary>
-    public required long Matrix { get; init; }
-
-    public required int Columns { get; init; }
-
-    /// <summary>Whether X is the transpose.</summary>
-    public required bool IsWide { get; init; }
-
-    public required Panels X { get; init; }
-
-    public required MomentumStep Momentum { get; init; }
-
-    /// <summary>[blocks] sums of squares.</summary>
-    public required double* Squares { get; init; }
-
-    public required WeightUpdate Write { get; init; }
-
-    /// <summary>Factor of X.</summary>
-    public float Change { get; init; }
-
-    /// <summary>X and the sums of squares from the gradient and the momentum.</summary>
-    public void Fill(WorkerPool pool, int blocks)
-    {
-        fixed (MatrixPass* self = &this)
-            pool.Run(&FillBody, self, blocks, 1);
-    }
-
-    /// <summary>Weights from X.</summary>
-    public void Update(WorkerPool pool, int blocks)
-    {
-        fixed (MatrixPass* self = &this)
-            pool.Run(&UpdateBody, self, blocks, 1);
-    }
-
-    private static void FillBody(void* state, int start, int end, int worker)
-    {
-        var self = (MatrixPass*)state;
-        for (int block = start; block < end; block++)
-            self->Fill(block);
-    }
-
-    private static void UpdateBody(void* state, int start, int end, int worker)
-    {
-        var self = (MatrixPass*)state;
-        for (int block = start; block < end; block++)
-            self->Update(block);
-    }
-
-    private readonly void Fill(int block)
-    {
-        Vector512<float> sums = default;
-        for (int i = 0; i < Panels.Columns; i++)
-        {
-            int row = (block * Panels.Columns) + i;
-            for (int column = 0; column < Columns; column += 16)
-            {
-                Vector512<float> direction = Momentum.Next(Matrix + ((long)row * Columns) + column);
-                sums = Vector512.FusedMultiplyAdd(direction, direction, sums);
-                if (!IsWide)
-                {
-                    direction.Store(Upright(row, column));
-                    continue;
-                }
-
-                float* lane = X.Panel(block) + ((nint)column * Panels.Columns) + i;
-                for (int j = 0; j < 16; j++)
-                    lane[j * Panels.Columns] = direction[j];
-            }
-        }
-
-        double sum = 0;
-        for (int lane = 0; lane < 16; lane++)
-            sum += sums[lane];
-        Squares[block] = sum;
-    }
-
-    private readonly void Update(int block)
-    {
-        Vector512<float> kept = Vector512.Create(Write.Kept), change = Vector512.Create(Change);
-        float* line = stackalloc float[16];
-        for (int i = 0; i < Panels.Columns; i++)
-        {
-            int row = (block * Panels.Columns) + i;
-            for (int column = 0; column < Columns; column += 16)
-            {
-                float* source = line;
-                if (!IsWide)
-                    source = Upright(row, column);
-                else
-                    for (int j = 0; j < 16; j++)
-                        line[j] = X.Panel(block)[((nint)(column + j) * Panels.Columns) + i];
-                Write.Apply(Matrix + ((long)row * Columns) + column, kept, Vector512.Load(source) * change);
-            }
-        }
-    }
-
-    private readonly float* Upright(int row, int column) =>
-        X.Panel(column / Panels.Columns) + ((nint)row * Panels.Columns) + (column % Panels.Columns);
 }

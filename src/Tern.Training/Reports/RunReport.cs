@@ -115,7 +115,7 @@ internal static class RunReport
         LinearPrecision.Ternary => "-1, 0, +1 with a scale per tensor; activations int8 per token",
         LinearPrecision.Binary => "-1, +1 with a scale per tensor; activations int8 per token",
         LinearPrecision.TernaryRows => "-1, 0, +1 with a scale per row; activations int8 per token",
-        _ => string.Create(CultureInfo.InvariantCulture, $"{quantizer.Bits} bits with a scale per {(quantizer.Group > 0 ? $"{quantizer.Group} columns" : "row")}{(quantizer.Int8Activations ? "; activations int8 per token" : "")}"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{quantizer.Bits} bits with a scale per row"),
     };
 
     private static double Median(IReadOnlyList<StepRecord> records)

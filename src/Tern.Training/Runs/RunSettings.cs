@@ -116,7 +116,7 @@ internal sealed record RunSettings
     /// <summary>Worker threads; 0 is one per core.</summary>
     public int Threads { get; init; }
 
-    /// <summary>Tensor type of the exported linear layers; null is the densest that fits the precision, "none" exports nothing.</summary>
+    /// <summary>Tensor type of the exported linear layers; null is I2_S for ternary and binary ones whose widths are multiples of 128, else F16; "none" exports nothing.</summary>
     public string? Export { get; init; }
 
     /// <summary>Tensor type of the exported embeddings.</summary>
@@ -141,7 +141,6 @@ internal sealed record RunSettings
                 : throw new TernException(ErrorKind.Request, $"{from}: the model has {shape.Vocabulary} tokens and the tokenizer {vocabulary}; take the model's own tokenizer");
         }
 
-        const int rows = 64;
         SizePreset preset = SizePreset.Find(Size);
         int hidden = Hidden > 0 ? Hidden : preset.Hidden;
         int heads = Heads > 0 ? Heads : Math.Max(1, preset.Heads * hidden / preset.Hidden);
@@ -153,7 +152,7 @@ internal sealed record RunSettings
             KvHeads = KvHeads > 0 ? KvHeads : heads,
             HeadDim = HeadDim > 0 ? HeadDim : hidden / heads,
             FeedForward = FeedForward > 0 ? FeedForward : Math.Max(128, preset.FeedForward * hidden / preset.Hidden / 128 * 128),
-            Vocabulary = (vocabulary + rows - 1) / rows * rows,
+            Vocabulary = ModelShape.PaddedVocabulary(vocabulary),
             Context = Context,
             RopeBase = RopeBase,
             Epsilon = Epsilon,

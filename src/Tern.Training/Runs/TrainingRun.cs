@@ -8,6 +8,7 @@ using Tern.Numerics;
 using Tern.Training.Checkpoints;
 using Tern.Training.Data;
 using Tern.Training.Reports;
+using Tern.Training.Weights;
 
 namespace Tern.Training.Runs;
 
@@ -250,28 +251,36 @@ internal sealed class TrainingRun : IDisposable
     {
         if (_settings.Export == "none")
             return null;
-        _trainer.Export(_folder.Model, _data.Metadata, new ExportOptions
-        {
-            Linears = LinearsOf(_settings, _trainer),
-            Embeddings = RunFields.TypeOf(_settings.ExportEmbeddings),
-            Name = _settings.Name,
-            Average = KeepsAverage,
-        });
+        _trainer.Export(_folder.Model, _data.Metadata, ExportOf(_settings, _trainer));
         return _folder.Model;
     }
 
-    /// <summary>The type of the linear layers in the exported model.</summary>
-    private static TensorType LinearsOf(RunSettings settings, Trainer trainer) =>
-        RunFields.TypeOf(settings.Export ?? (trainer.Recipe.Linear.Precision == LinearPrecision.Ternary && trainer.Shape.Hidden % 128 == 0 ? "i2_s" : "f16"));
+    private static ExportOptions ExportOf(RunSettings settings, Trainer trainer) => new()
+    {
+        Linears = settings.Export is { } name ? RunFields.TypeOf(name) : HasCodes(trainer) ? TensorType.I2S : TensorType.F16,
+        Embeddings = RunFields.TypeOf(settings.ExportEmbeddings),
+        Name = settings.Name,
+        Average = trainer.Recipe.AverageDecay > 0,
+    };
 
-    /// <summary>Refuses a Hugging Face checkpoint that would be another model, before the work begins: those who read one with sub norms make its weights ternary.</summary>
+    /// <summary>Whether the linear layers are codes that fit I2_S, which alone computes with them as the trainer does.</summary>
+    private static bool HasCodes(Trainer trainer) =>
+        WeightQuantization.IsCodes(trainer.Recipe.Linear.Precision)
+        && trainer.Tensors.Linears.All(p => TensorType.I2S.FitsShape((UInt128)p.Columns, (UInt128)p.Rows));
+
+    /// <summary>
+    /// Refuses what cannot be exported before the work begins, and a Hugging Face checkpoint that would be another model: those who read one with sub
+    /// norms make its weights ternary.
+    /// </summary>
     private static void CheckExport(RunSettings settings, Trainer trainer)
     {
+        if (settings.Export != "none")
+            trainer.CheckExport(ExportOf(settings, trainer));
         if (!settings.ExportHuggingface)
             return;
         if (settings.Export == "none")
             throw new TernException(ErrorKind.Request, "a Hugging Face checkpoint is made of the exported model, and 'export' is 'none'; leave one of --export and --export-huggingface out");
-        TensorType linears = LinearsOf(settings, trainer);
+        TensorType linears = ExportOf(settings, trainer).Linears;
         if (trainer.Shape.SubNorms && !linears.IsTernary)
             throw new TernException(ErrorKind.Request, $"a Hugging Face checkpoint of a model with sub norms is always ternary, and the linear layers of this one are written as {linears.Name}; leave --export-huggingface out, train ternary, or take --sub-norms false with --activation silu");
     }

@@ -10,15 +10,10 @@ namespace Tern.Training.Weights;
 internal readonly record struct QuantizerState(Quantizer Linear, float Blend)
 {
     /// <summary>Products are sums of integers: ternary or binary weights without a blend.</summary>
-    public bool IsInteger => Blend >= 1 && Linear.Precision is LinearPrecision.Ternary or LinearPrecision.Binary;
+    public bool IsInteger => Blend >= 1 && WeightQuantization.IsCodes(Linear.Precision);
 
     /// <summary>Activations are rounded to int8 per token, as far as the blend goes.</summary>
-    public bool QuantizesActivations => Linear.Precision switch
-    {
-        LinearPrecision.Full => false,
-        LinearPrecision.Integer => Linear.Int8Activations,
-        _ => true,
-    };
+    public bool QuantizesActivations => Linear.Precision is not (LinearPrecision.Full or LinearPrecision.Integer);
 }
 
 /// <summary>
@@ -73,7 +68,7 @@ internal sealed unsafe class LinearGroup : IDisposable
     {
         float* weights = masters + Parts[0].Offset;
         var sums = new SumPass { Weights = weights, Columns = Columns, Sums = _sums.Pointer };
-        if (state.Linear.Precision is LinearPrecision.Ternary or LinearPrecision.Binary)
+        if (WeightQuantization.IsCodes(state.Linear.Precision))
             sums.Run(pool, Rows / Panels.Columns);
 
         int first = 0;
@@ -90,7 +85,6 @@ internal sealed unsafe class LinearGroup : IDisposable
                 FirstRow = first,
                 Precision = state.Linear.Precision,
                 Bits = state.Linear.Bits,
-                Group = state.Linear.Group,
                 Scale = _scales[i],
                 Mean = (float)mean,
                 Blend = state.Blend,
@@ -197,7 +191,7 @@ internal sealed unsafe class LinearGroup : IDisposable
         public float* Weights;
         public int Rows, Columns, FirstRow;
         public LinearPrecision Precision;
-        public int Bits, Group;
+        public int Bits;
         public float Scale, Mean, Blend;
         public bool IsInteger;
         public float* Forward;
@@ -261,28 +255,10 @@ internal sealed unsafe class LinearGroup : IDisposable
 
         private readonly void Quantize(float* source, float* values)
         {
-            switch (Precision)
-            {
-                case LinearPrecision.Ternary:
-                    WeightQuantization.TernaryCodes(source, Columns, Scale, values);
-                    break;
-                case LinearPrecision.Binary:
-                    WeightQuantization.BinaryCodes(source, Columns, Mean, values);
-                    break;
-                case LinearPrecision.Integer:
-                    WeightQuantization.Round(source, Columns, Bits, Group, values);
-                    break;
-                case LinearPrecision.TernaryRows:
-                    WeightQuantization.TernaryRow(source, Columns, values);
-                    break;
-                default:
-                    new ReadOnlySpan<float>(source, Columns).CopyTo(new Span<float>(values, Columns));
-                    return;
-            }
-
-            if (IsInteger)
+            WeightQuantization.Row(Precision, Bits, source, Columns, Scale, Mean, values);
+            if (IsInteger || Precision == LinearPrecision.Full)
                 return;
-            float factor = Precision is LinearPrecision.Ternary or LinearPrecision.Binary ? Scale : 1;
+            float factor = WeightQuantization.IsCodes(Precision) ? Scale : 1;
             for (int i = 0; i < Columns; i += 16)
             {
                 Vector512<float> w = Vector512.Load(source + i);

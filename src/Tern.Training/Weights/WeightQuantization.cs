@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using System.Runtime.Intrinsics;
+using Tern.Machine;
 
 namespace Tern.Training.Weights;
 
@@ -8,7 +10,7 @@ namespace Tern.Training.Weights;
 ///   ternary   s = max(mean|W|, 1e-5)           code = clamp(round(w · (1 / s)), -1, 1)     value = code · s
 ///   binary    s = max(mean|W|, 1e-5)           code = w >= mean W ? +1 : -1                value = code · s
 ///   rows      s = mean of the |w| > cut, cut = 0.7 mean|row|     value = sign(w) · s where |w| > cut, else 0
-///   N bits    s = max|w| of the group / (2^(N-1) - 1)     value = clamp(round(w / s)) · s
+///   N bits    s = max|row| / (2^(N-1) - 1)                     value = clamp(round(w / s)) · s
 /// </code>
 /// </summary>
 internal static unsafe class WeightQuantization
@@ -18,6 +20,61 @@ internal static unsafe class WeightQuantization
 
     // 1.5 · 2^23: adding it rounds magnitudes below 2^22 to a whole number, half to even.
     private const float RoundShift = 12582912f;
+
+    /// <summary>Whether a tensor is codes times one scale, <see cref="Scale"/>, and not values.</summary>
+    public static bool IsCodes(LinearPrecision precision) => precision is LinearPrecision.Ternary or LinearPrecision.Binary;
+
+    /// <summary>A row by any quantizer: codes where <see cref="IsCodes"/>, else values.</summary>
+    /// <param name="precision">Which.</param>
+    /// <param name="bits">Of <see cref="LinearPrecision.Integer"/>.</param>
+    /// <param name="weights">The row.</param>
+    /// <param name="count">Its columns, a multiple of 16.</param>
+    /// <param name="scale">Of the tensor, where it is codes.</param>
+    /// <param name="mean">mean W of the tensor, of binary ones.</param>
+    /// <param name="result">[count].</param>
+    public static void Row(LinearPrecision precision, int bits, float* weights, int count, float scale, float mean, float* result)
+    {
+        switch (precision)
+        {
+            case LinearPrecision.Ternary:
+                TernaryCodes(weights, count, scale, result);
+                break;
+            case LinearPrecision.Binary:
+                BinaryCodes(weights, count, mean, result);
+                break;
+            case LinearPrecision.Integer:
+                Round(weights, count, bits, result);
+                break;
+            case LinearPrecision.TernaryRows:
+                TernaryRow(weights, count, result);
+                break;
+            case LinearPrecision.Full:
+                new ReadOnlySpan<float>(weights, count).CopyTo(new Span<float>(result, count));
+                break;
+            default:
+                throw new UnreachableException($"{precision} has no rule");
+        }
+    }
+
+    /// <summary>The shares of the codes -1, 0 and +1 of a tensor, as its weights quantize to ternary.</summary>
+    public static CodeShares Shares(Parameter parameter, float* weights)
+    {
+        using var codes = new NativeBuffer<float>(parameter.Columns);
+        float scale = Scale(PanelSums(weights, parameter.Rows, parameter.Columns).Magnitude / parameter.Count);
+        long minus = 0, plus = 0;
+        for (int row = 0; row < parameter.Rows; row++)
+        {
+            TernaryCodes(weights + ((long)row * parameter.Columns), parameter.Columns, scale, codes.Pointer);
+            foreach (float code in codes.Span)
+            {
+                minus += code < 0 ? 1 : 0;
+                plus += code > 0 ? 1 : 0;
+            }
+        }
+
+        double count = parameter.Count;
+        return new CodeShares(parameter.Name, minus / count, (count - minus - plus) / count, plus / count);
+    }
 
     /// <summary>s of ternary and binary tensors from mean|W|.</summary>
     public static float Scale(double meanMagnitude) => MathF.Max((float)meanMagnitude, ScaleFloor);
@@ -109,21 +166,14 @@ internal static unsafe class WeightQuantization
     /// <param name="weights">A row.</param>
     /// <param name="count">Its columns.</param>
     /// <param name="bits">2 to 8.</param>
-    /// <param name="group">Columns that share a scale; 0, or more than the row has, is the row.</param>
     /// <param name="values">[count] results.</param>
-    public static void Round(float* weights, int count, int bits, int group, float* values)
+    public static void Round(float* weights, int count, int bits, float* values)
     {
-        float limit = (1 << (bits - 1)) - 1;
-        int size = group == 0 ? count : Math.Min(group, count);
-        for (int first = 0; first < count; first += size)
-        {
-            int end = Math.Min(first + size, count);
-            float maximum = 0;
-            for (int i = first; i < end; i++)
-                maximum = MathF.Max(maximum, MathF.Abs(weights[i]));
-            float step = maximum / limit, inverse = maximum > 0 ? limit / maximum : 0;
-            for (int i = first; i < end; i++)
-                values[i] = Math.Clamp(MathF.Round(weights[i] * inverse, MidpointRounding.ToEven), -limit, limit) * step;
-        }
+        float limit = (1 << (bits - 1)) - 1, maximum = 0;
+        for (int i = 0; i < count; i++)
+            maximum = MathF.Max(maximum, MathF.Abs(weights[i]));
+        float step = maximum / limit, inverse = maximum > 0 ? limit / maximum : 0;
+        for (int i = 0; i < count; i++)
+            values[i] = Math.Clamp(MathF.Round(weights[i] * inverse, MidpointRounding.ToEven), -limit, limit) * step;
     }
 }

@@ -71,6 +71,12 @@ internal sealed class MasterTernaryType(TensorType floats, RowOrder order) : Ter
         }
     }
 
+    /// <summary>The weights as they are in the file, for who trains them further.</summary>
+    /// <param name="tensor">Whose type this is.</param>
+    /// <param name="row">In the order in which rows are handed out.</param>
+    /// <param name="masters">[columns] results.</param>
+    public void DecodeMasters(Tensor tensor, long row, Span<float> masters) => Read(tensor, order.Source(row) * tensor.Columns, masters);
+
     private double SumOfMagnitudes(Tensor tensor)
     {
         long weights = tensor.Rows * tensor.Columns;

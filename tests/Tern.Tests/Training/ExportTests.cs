@@ -1,3 +1,4 @@
+using Tern.Files;
 using Tern.Kernels;
 using Tern.Machine;
 using Tern.Measure;
@@ -125,11 +126,64 @@ public sealed class ExportTests
         Assert.Equal(fromFile.Shape, fromFolder.Shape);
         Assert.Equal(fromFile.EditWeights().Span.ToArray(), fromFolder.EditWeights().Span.ToArray());
         Assert.NotEqual(0, tokens % ModelShape.Granule);
-        Assert.Equal((tokens + ModelShape.Granule - 1) / ModelShape.Granule * ModelShape.Granule, fromFile.Shape.Vocabulary);
+        Assert.Equal(ModelShape.PaddedVocabulary(tokens), fromFile.Shape.Vocabulary);
         int kept = tokens * fromFile.Shape.Hidden, all = fromFile.Shape.Vocabulary * fromFile.Shape.Hidden;
         float[] embedding = fromFile.EditWeights().Part(0, all).ToArray();
         Assert.Contains(embedding[..kept], weight => weight != 0);
         Assert.All(embedding[kept..], weight => Assert.Equal(0, weight));
+    }
+
+    /// <summary>A scale is the mean magnitude of all weights, zeros included, so masters that were read as codes times scale would shrink.</summary>
+    [Theory]
+    [InlineData("I2_S")]
+    [InlineData("TQ2_0")]
+    public void A_ternary_model_goes_on_with_its_own_weights(string type)
+    {
+        using var folder = new TempFolder();
+        using WorkerPool pool = TinyModels.Pool(2);
+        TrainingRecipe recipe = TinyModels.Recipe(LinearPrecision.Ternary);
+        using var trainer = new Trainer(TinyModels.Blocks(subNorms: true, silu: false), recipe, 7, pool, null);
+        TinyModels.Train(trainer, 5, firstSeed: 0);
+        string path = folder.File("ternary.gguf"), again = folder.File("again.gguf");
+        var options = new ExportOptions { Linears = TypeOf(type), Embeddings = TensorType.F32 };
+        trainer.Export(path, TinyModels.Tokenizer(), options);
+        using var back = Trainer.From(path, Trainer.ShapeOf(path, trainer.Shape.Context, subNorms: null), recipe, 1, pool, null);
+        back.Export(again, TinyModels.Tokenizer(), options);
+        using GgufFile first = GgufFile.Open(path), second = GgufFile.Open(again);
+        foreach (Parameter parameter in trainer.Tensors.Linears)
+        {
+            (float[] expected, float[] actual) = (Values(first, parameter), Values(second, parameter));
+            Assert.Equal(expected.Select(MathF.Sign), actual.Select(MathF.Sign));
+            Assert.Equal(expected.Max(), actual.Max(), expected.Max() * 1e-6f);
+        }
+
+        static float[] Values(GgufFile file, Parameter parameter)
+        {
+            Tensor tensor = file.Tensors[parameter.Name + ".weight"];
+            var values = new float[parameter.Count];
+            for (int row = 0; row < parameter.Rows; row++)
+                tensor.DecodeRow(row, values.AsSpan(row * parameter.Columns, parameter.Columns));
+            return values;
+        }
+    }
+
+    [Fact]
+    public void Masters_of_a_ternary_checkpoint_are_what_is_trained_on()
+    {
+        using var folder = new TempFolder();
+        using WorkerPool pool = TinyModels.Pool(1);
+        var checkpoint = new TinyCheckpoint("bitnet-b1.58", LinearForm.Master, TensorType.BF16);
+        string place = folder.File("tiny");
+        checkpoint.WriteFolder(place);
+        ModelShape shape = Trainer.ShapeOf(place, 64, subNorms: null);
+        using var masters = Trainer.From(place, shape, TinyModels.Recipe(LinearPrecision.Ternary), 1, pool, null);
+        using var codes = Trainer.From(place, shape, TinyModels.Recipe(LinearPrecision.Full), 1, pool, null);
+        Parameter query = masters.Tensors.Layers[0].Query;
+        float[] fine = masters.EditWeights().Part(query.Offset, (int)query.Count).ToArray(), coarse = codes.EditWeights().Part(query.Offset, (int)query.Count).ToArray();
+        Assert.Equal(3, coarse.Distinct().Count());
+        Assert.True(fine.Distinct().Count() > 100);
+        double scale = fine.Average(w => Math.Abs((double)w));
+        Assert.Equal(fine.Select(w => Math.Clamp(Math.Round(w / scale), -1, 1)), coarse.Select(w => (double)MathF.Sign(w)));
     }
 
     [Fact]
@@ -138,12 +192,14 @@ public sealed class ExportTests
         using var folder = new TempFolder();
         using WorkerPool pool = TinyModels.Pool(1);
         string path = folder.File("never.gguf");
-        using var full = new Trainer(TinyModels.BitNet with { Vocabulary = 288 }, TinyModels.Recipe(LinearPrecision.Full), 7, pool, null);
+        using var full = new Trainer(TinyModels.BitNet with { Vocabulary = 320 }, TinyModels.Recipe(LinearPrecision.Full), 7, pool, null);
         Refused(full, new ExportOptions { Linears = TensorType.I2S }, "Full");
+        Refused(full, new ExportOptions { Linears = TensorType.Q1_0 }, "Binary");
+        Refused(full, new ExportOptions { Linears = TensorType.F16, Embeddings = TensorType.TQ1_0 }, "embeddings");
         Refused(full, new ExportOptions { Linears = TensorType.Q6_K }, "256");
         using var few = new Trainer(TinyModels.BitNet, TinyModels.Recipe(LinearPrecision.Ternary), 7, pool, null);
         Refused(few, new ExportOptions(), "256 tokens");
-        using var odd = new Trainer(TinyModels.BitNet with { SubNorms = false, Vocabulary = 288 }, TinyModels.Recipe(LinearPrecision.Ternary), 7, pool, null);
+        using var odd = new Trainer(TinyModels.BitNet with { SubNorms = false, Vocabulary = 320 }, TinyModels.Recipe(LinearPrecision.Ternary), 7, pool, null);
         Refused(odd, new ExportOptions(), "subNorms");
 
         void Refused(Trainer trainer, ExportOptions options, string reason)

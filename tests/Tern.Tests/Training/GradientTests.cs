@@ -112,7 +112,7 @@ public sealed class GradientTests
             for (int row = 0; row < parameter.Rows; row++)
             {
                 float* at = weights.Pointer + parameter.Offset + ((long)row * parameter.Columns);
-                WeightQuantization.Round(at, parameter.Columns, new Quantizer().Bits, 0, at);
+                WeightQuantization.Round(at, parameter.Columns, new Quantizer().Bits, at);
             }
     }
 }

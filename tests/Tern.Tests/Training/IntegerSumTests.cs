@@ -89,7 +89,7 @@ public sealed unsafe class IntegerSumTests
             float multiplier = quantized.Scales[0];
             Assert.Equal(c.Operand.Multipliers[token], multiplier);
             for (int i = 0; i < columns; i++)
-                Assert.Equal(At(c.Operand.Values, token, i), quantized.Codes[i]);
+                Assert.Equal(*c.Operand.Values.At(token, i), quantized.Codes[i]);
 
             for (int row = 0; row < rows; row++)
             {
@@ -102,8 +102,8 @@ public sealed unsafe class IntegerSumTests
                 float expected = sum / multiplier * scale;
                 string where = $"{c.Linear.Tensor.Name} row {row} token {token}";
                 Assert.True(expected == y[stored], $"{where}: the engine has {y[stored]:r}, the sum {sum} is {expected:r}");
-                float trained = c.Addend.Data == 0 ? expected : At(c.Addend, token, row) + expected;
-                Assert.True(trained == At(c.Result, token, row), $"{where}: the trainer has {At(c.Result, token, row):r}, the sum {sum} is {trained:r}");
+                float trained = c.Addend.Data == 0 ? expected : *c.Addend.At(token, row) + expected;
+                Assert.True(trained == *c.Result.At(token, row), $"{where}: the trainer has {*c.Result.At(token, row):r}, the sum {sum} is {trained:r}");
                 compared++;
             }
         }
@@ -117,7 +117,7 @@ public sealed unsafe class IntegerSumTests
         Operations operations = Operations.For(Cpu.Available);
         float[] source = new float[c.Source.Width];
         for (int i = 0; i < source.Length; i++)
-            source[i] = At(c.Source, token, i);
+            source[i] = *c.Source.At(token, i);
         fixed (float* from = source)
         {
             if (source.Length == columns)
@@ -139,8 +139,6 @@ public sealed unsafe class IntegerSumTests
         (int half, int pair) = Math.DivRem(within, headDim / 2);
         return (head * headDim) + (2 * pair) + half;
     }
-
-    private static float At(Panels panels, int row, int column) => panels.Panel(column / Panels.Columns)[(row * Panels.Columns) + (column % Panels.Columns)];
 
     /// <summary>A linear layer of the engine, and what the trainer's pass has in front of it and behind it.</summary>
     private sealed record Case(Linear Linear, Panels Source, FloatMatrix? Norm, Operand Operand, Panels Result, Panels Addend, bool Permutes);

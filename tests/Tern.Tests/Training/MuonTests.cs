@@ -1,5 +1,6 @@
 using Tern.Machine;
 using Tern.Training;
+using Tern.Training.Optimization;
 using Tern.Training.Weights;
 
 namespace Tern.Tests.Training;
@@ -88,6 +89,26 @@ public sealed class MuonTests
         using var rest = Trainer.Load(path, two, null, out _);
         Assert.Equal(s_recipe, rest.Recipe);
         Assert.Equal(expected, TinyModels.Train(rest, 2, firstSeed: 2));
+    }
+
+    /// <summary>Numbers below the normal floats make a product a hundred times as long; a unit that is never active would leave them behind.</summary>
+    [Fact]
+    public unsafe void Momentum_that_decayed_to_nothing_is_nothing()
+    {
+        using var gradients = new NativeBuffer<float>(16);
+        using var momentum = new NativeBuffer<float>(16);
+        for (int i = 0; i < 16; i++)
+            momentum.Span[i] = MathF.CopySign(MathF.ScaleB(1, -8 * i), i % 2 == 0 ? 1 : -1);
+        momentum.Span[15] = float.NaN;
+        gradients.Span[14] = 1e-30f;
+        float[] before = momentum.Span.ToArray();
+        System.Runtime.Intrinsics.Vector512<float> direction = new MomentumStep { Gradients = gradients.Pointer, Momentum = momentum.Pointer, Factor = 1, Beta = 0.95f }.Next(0);
+        for (int i = 0; i < 16; i++)
+        {
+            float kept = 0.95f * before[i];
+            Assert.Equal(i == 15 ? float.NaN : MathF.Abs(kept) < MathF.ScaleB(1, -60) ? 0 : kept, momentum.Span[i]);
+            Assert.Equal(i == 15 ? float.NaN : MathF.Abs(0.95f * kept) < MathF.ScaleB(1, -60) ? 0 : 0.95f * kept, direction[i]);
+        }
     }
 
     private static void Compare(Parameter matrix, float[] before, float[] after, float[] gradients, double[] momentum)

@@ -26,4 +26,23 @@ public sealed class NonFiniteTests
         Assert.Equal(1, trainer.StepsDone);
         Assert.Equal(before.Select(BitConverter.SingleToInt32Bits), trainer.EditWeights().Span.ToArray().Select(BitConverter.SingleToInt32Bits));
     }
+
+    [Fact]
+    public void Weights_whose_loss_is_finite_but_whose_gradient_is_not_are_found()
+    {
+        // Values that nobody reads yet, because the rows that would read them are zero, and that the gradient of those rows is made of.
+        using WorkerPool pool = TinyModels.Pool(2);
+        using var trainer = new Trainer(TinyModels.Llama, TinyModels.Recipe(LinearPrecision.Full), 9, pool, null);
+        TokenBatch batch = TinyModels.Batch(trainer.Shape, 1);
+        Assert.Null(trainer.FindNonFinite(batch));
+        LayerParameters layer = trainer.Tensors.Layers[0];
+        foreach (Parameter parameter in new[] { layer.Query, layer.Key, layer.Value })
+            trainer.EditWeights().Part(parameter.Offset, (int)parameter.Count).Clear();
+        trainer.EditWeights().Part(layer.AttentionNorm.Offset, (int)layer.AttentionNorm.Count).Fill(1e37f);
+        foreach (ref float weight in trainer.EditWeights().Part(layer.Output.Offset, (int)layer.Output.Count))
+            weight *= 1e6f;
+        Assert.True(double.IsFinite(trainer.Loss(batch).Mean));
+        Assert.Equal(layer.Value.Name, trainer.FindNonFinite(batch));
+        Assert.Equal(layer.Value.Name, trainer.Step(batch).NonFinite);
+    }
 }

@@ -87,7 +87,7 @@ public sealed unsafe class StraightThroughTests
             _group.Multiply(pool, _operand, isInteger: true, _output, default, Rows);
             for (int t = 0; t < Rows; t++)
                 for (int n = 0; n < Outputs; n++)
-                    *At(_scaled, t, n) = *At(_gradient, t, n) * _operand.Inverses[t];
+                    *_scaled.At(t, n) = *_gradient.At(t, n) * _operand.Inverses[t];
             new ColumnProduct { A = _scaled, B = _operand.Values, C = _weightGradient, Rows = Rows }.Run(pool);
             new RowProduct { A = _scaled, B = _group.Backward, C = _inputGradient, Rows = Rows, RowFactors = _operand.Multipliers }.Run(pool);
         }
@@ -98,10 +98,10 @@ public sealed unsafe class StraightThroughTests
             var x = new double[Rows, Inputs];
             for (int t = 0; t < Rows; t++)
             {
-                float maximum = Enumerable.Range(0, Inputs).Max(k => MathF.Abs(*At(_source, t, k)));
+                float maximum = Enumerable.Range(0, Inputs).Max(k => MathF.Abs(*_source.At(t, k)));
                 float multiplier = 127f / MathF.Max(maximum, 1e-5f);
                 for (int k = 0; k < Inputs; k++)
-                    x[t, k] = Math.Clamp(MathF.Round(*At(_source, t, k) * multiplier, MidpointRounding.ToEven), -128f, 127f) / (double)multiplier;
+                    x[t, k] = Math.Clamp(MathF.Round(*_source.At(t, k) * multiplier, MidpointRounding.ToEven), -128f, 127f) / (double)multiplier;
             }
 
             return x;
@@ -124,11 +124,11 @@ public sealed unsafe class StraightThroughTests
             return values;
         }
 
-        public float Output(int t, int n) => *At(_output, t, n);
+        public float Output(int t, int n) => *_output.At(t, n);
 
-        public float OutputGradient(int t, int n) => *At(_gradient, t, n);
+        public float OutputGradient(int t, int n) => *_gradient.At(t, n);
 
-        public float InputGradient(int t, int k) => *At(_inputGradient, t, k);
+        public float InputGradient(int t, int k) => *_inputGradient.At(t, k);
 
         public float WeightGradient(int n, int k) => _weightGradient[(n * Inputs) + k];
 
@@ -144,10 +144,7 @@ public sealed unsafe class StraightThroughTests
         {
             for (int t = 0; t < Rows; t++)
                 for (int k = 0; k < panels.Width; k++)
-                    *At(panels, t, k) = (2 * random.NextSingle()) - 1;
+                    *panels.At(t, k) = (2 * random.NextSingle()) - 1;
         }
-
-        private static float* At(Panels panels, int row, int column) =>
-            panels.Panel(column / Panels.Columns) + (row * Panels.Columns) + (column % Panels.Columns);
     }
 }

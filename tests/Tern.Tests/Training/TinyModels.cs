@@ -8,7 +8,7 @@ namespace Tern.Tests.Training;
 /// <summary>Shapes and batches small enough for tests, with every optional part in at least one of them.</summary>
 internal static class TinyModels
 {
-    public const int Vocabulary = 288;
+    public const int Vocabulary = 320;
 
     /// <summary>Grouped key heads, sub norms, tied head.</summary>
     public static ModelShape BitNet { get; } = new()
