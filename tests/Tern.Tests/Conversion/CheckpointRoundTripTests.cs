@@ -7,6 +7,7 @@ using Tern.Measure;
 using Tern.Models;
 using Tern.Numerics;
 using Tern.Tests.Files;
+using Tern.Tests.Models;
 
 namespace Tern.Tests.Conversion;
 
@@ -81,6 +82,19 @@ public sealed class CheckpointRoundTripTests : IDisposable
             for (int i = 0; i < a.Length; i++)
                 Assert.Equal(b[i], a[i], 1e-6f);
         }
+    }
+
+    /// <summary>Everybody who reads a checkpoint of BitNet rounds its linear layers.</summary>
+    [Fact]
+    public void A_bitnet_model_of_floats_is_refused()
+    {
+        string file = _folder.File("floats.gguf"), checkpoint = Path.Combine(_folder.Path, "checkpoint");
+        new TinyCheckpoint("bitnet-b1.58", LinearForm.Dense, TensorType.F16).WriteGguf(file);
+        using ModelSource source = Model.Open(file, new ModelOptions());
+        TernException error = Assert.Throws<TernException>(() => HuggingFaceExport.Write(source, checkpoint, 1, _ => { }, CancellationToken.None));
+        Assert.Equal(ErrorKind.Unsupported, error.Kind);
+        Assert.Contains("--type i2_s", error.Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(checkpoint));
     }
 
     private static float[] Logits(Model model, int[] ids)

@@ -65,6 +65,8 @@ internal sealed class TensorExport
             return;
         }
 
+        if (isLinear && _family.IsAlwaysTernary)
+            throw tensor.Error(ErrorKind.Unsupported, 0, $"whoever reads a checkpoint of this class makes its linear layers ternary, and this {tensor.Type.Name} one is not: {tensor.Rows} rows must be codes -1, 0, +1 with one scale, in multiples of {RowsPerByte}; keep the model as GGUF, or make it ternary with --type i2_s first");
         if (isLinear)
             _dense.Add(inCheckpoint[..^".weight".Length]);
         AddFloats(tensor, name.Role == TensorRole.Norm ? _family.NormAddend : 0, headSize, inCheckpoint);

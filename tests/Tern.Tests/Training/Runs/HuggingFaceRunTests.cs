@@ -33,7 +33,7 @@ public sealed class HuggingFaceRunTests : IDisposable
     [Theory]
     [InlineData("'export' is 'none'", "--export", "none")]
     [InlineData("written as F16", "--precision", "full")]
-    [InlineData("written as F16", "--precision", "binary")]
+    [InlineData("written as F16", "--precision", "binary", "--export", "f16")]
     public void What_would_be_another_model_is_refused(string says, params string[] more)
     {
         TernResult result = _run.Run("run", 3, ["--export-huggingface", "true", .. more]);
