@@ -57,8 +57,9 @@ internal static unsafe class GgufModel
         foreach (Parameter parameter in parameters.All.Where(p => p.Kind != ParameterKind.Norm))
         {
             TensorType type = TypeOf(parameter, options);
-            if (!type.CanEncode || !type.FitsShape((UInt128)parameter.Columns, (UInt128)parameter.Rows))
-                throw new TernException(ErrorKind.Request, $"{parameter.Name} of {parameter.Rows} x {parameter.Columns} cannot be written as {type.Name}{(type.CanEncode ? $": {parameter.Columns} columns are no whole blocks of {type.BlockSize}" : "")}; choose another type");
+            int rows = RowsOf(parameter, shape);
+            if (!type.CanEncode || !type.FitsShape((UInt128)parameter.Columns, (UInt128)rows))
+                throw new TernException(ErrorKind.Request, $"{parameter.Name} of {rows} x {parameter.Columns} cannot be written as {type.Name}{(type.CanEncode ? $": {parameter.Columns} columns are no whole blocks of {type.BlockSize}" : "")}; choose another type");
         }
     }
 
@@ -95,14 +96,14 @@ internal static unsafe class GgufModel
             KvHeads = spec.KvHeads,
             HeadDim = spec.HeadDim,
             FeedForward = spec.FeedForwardSize,
-            Vocabulary = ModelShape.PaddedVocabulary(spec.VocabularySize),
+            Vocabulary = ModelShape.Granule,
             Context = context,
             RopeBase = (float)spec.Rope.Base,
             Epsilon = spec.NormEpsilon,
             Activation = spec.Activation == GateFunction.Silu ? FeedForwardActivation.Silu : FeedForwardActivation.SquaredRelu,
             SubNorms = subNorms ?? spec.HasSubNorms,
             TiedHead = spec.TiedEmbeddings,
-        };
+        }.WithTokens(spec.VocabularySize);
         shape.Validate(file.Metadata.Path);
         return shape;
     }
@@ -189,14 +190,14 @@ internal static unsafe class GgufModel
     {
         if (tokenizer.Strings("tokenizer.ggml.tokens") is not { } tokens)
             throw tokenizer.Missing("tokenizer.ggml.tokens", "a model is written with its tokenizer");
-        if (tokens.Count > shape.Vocabulary)
-            throw tokenizer.Semantic(tokenizer.Find("tokenizer.ggml.tokens")!, $"{tokens.Count} tokens do not fit the model's vocabulary of {shape.Vocabulary}");
+        if (tokens.Count > shape.TokenRows)
+            throw tokenizer.Semantic(tokenizer.Find("tokenizer.ggml.tokens")!, $"{tokens.Count} tokens do not fit the model's vocabulary of {shape.TokenRows}");
     }
 
     private static Metadata Describe(string path, string a, ModelShape shape, Metadata tokenizer, ExportOptions options)
     {
         var metadata = new Metadata(path);
-        DimensionKeys.Set(metadata, a, shape.Vocabulary, shape.Context, shape.Hidden, shape.Layers, shape.FeedForward, shape.Heads, shape.KvHeads, shape.HeadDim, shape.RopeBase, shape.Epsilon);
+        DimensionKeys.Set(metadata, a, shape.TokenRows, shape.Context, shape.Hidden, shape.Layers, shape.FeedForward, shape.Heads, shape.KvHeads, shape.HeadDim, shape.RopeBase, shape.Epsilon);
         metadata.Set("general.name", options.Name);
         if (a == "bitnet")
             metadata.Set("bitnet.hidden_activation", "silu");
@@ -204,6 +205,8 @@ internal static unsafe class GgufModel
             metadata.TryAdd(entry);
         return metadata;
     }
+
+    private static int RowsOf(Parameter parameter, ModelShape shape) => parameter.Kind == ParameterKind.Embedding ? shape.TokenRows : parameter.Rows;
 
     private static TensorType TypeOf(Parameter parameter, ExportOptions options) => parameter.Kind == ParameterKind.Embedding ? options.Embeddings : options.Linears;
 
@@ -214,16 +217,17 @@ internal static unsafe class GgufModel
             return new TensorSource(name, TensorType.F32, [parameter.Columns], stream => stream.Write(MemoryMarshal.AsBytes(weights.Part(parameter.Offset, parameter.Columns))));
 
         TensorType type = TypeOf(parameter, options);
-        return new TensorSource(name, type, [parameter.Columns, parameter.Rows], stream =>
+        int rows = RowsOf(parameter, shape);
+        return new TensorSource(name, type, [parameter.Columns, rows], stream =>
         {
-            var values = new float[parameter.Count];
+            var values = new float[(long)rows * parameter.Columns];
             if (parameter.Kind == ParameterKind.Embedding)
                 weights.Part(parameter.Offset, values.Length).CopyTo(values);
             else
                 Effective(parameter, weights, quantizer, values);
             if (permutes && IsRotated(parameter))
                 values = Permute(values, parameter, shape.HeadDim);
-            var bytes = new byte[checked((int)(ulong)type.ByteCount((UInt128)parameter.Columns, (UInt128)parameter.Rows))];
+            var bytes = new byte[checked((int)(ulong)type.ByteCount((UInt128)parameter.Columns, (UInt128)rows))];
             type.Encode(values, parameter.Columns, bytes);
             stream.Write(bytes);
         });

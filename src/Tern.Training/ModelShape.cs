@@ -41,8 +41,11 @@ internal sealed record ModelShape
     /// <summary>Width between gate and down projection; a multiple of 32.</summary>
     public required int FeedForward { get; init; }
 
-    /// <summary>Rows of the embedding; a multiple of 32, so a tokenizer pads its vocabulary.</summary>
+    /// <summary>Rows of the embedding; a multiple of 32: <see cref="WithTokens"/> fills up those of a tokenizer.</summary>
     public required int Vocabulary { get; init; }
+
+    /// <summary>The first rows of the embedding, which are tokens; the others fill it up, and no softmax sees their logits. 0 when all are tokens.</summary>
+    public int Tokens { get; init; }
 
     /// <summary>Longest sequence.</summary>
     public required int Context { get; init; }
@@ -75,8 +78,16 @@ internal sealed record ModelShape
         LinearWeights + (long)Vocabulary * Hidden * (TiedHead ? 1 : 2) + Hidden
         + Layers * (2L * Hidden + (SubNorms ? QueryWidth + FeedForward : 0));
 
-    /// <summary>Rows of the embedding for so many tokens: whole panels on both sides of every product.</summary>
-    public static int PaddedVocabulary(int tokens) => (tokens + (2 * Granule) - 1) / (2 * Granule) * (2 * Granule);
+    /// <summary>Rows of the embedding that are tokens.</summary>
+    internal int TokenRows => Tokens > 0 ? Tokens : Vocabulary;
+
+    /// <summary>This shape with an embedding of so many tokens, filled up to whole panels.</summary>
+    public ModelShape WithTokens(int tokens)
+    {
+        const int rows = 2 * Granule;
+        int padded = (tokens + rows - 1) / rows * rows;
+        return this with { Vocabulary = padded, Tokens = padded == tokens ? 0 : tokens };
+    }
 
     /// <summary>Checks every range.</summary>
     /// <param name="source">Where the shape came from, for the message.</param>
@@ -98,6 +109,7 @@ internal sealed record ModelShape
             throw Wrong(nameof(Heads), $"{Heads} heads of {HeadDim} are wider than {SizeMax}");
         Granules(nameof(FeedForward), FeedForward, SizeMax);
         Granules(nameof(Vocabulary), Vocabulary, VocabularyMax);
+        Range(nameof(Tokens), Tokens, 0, Vocabulary);
         Range(nameof(Context), Context, 2, ContextMax);
         if (!(RopeBase is > 1 and < 1e12f))
             throw Wrong(nameof(RopeBase), string.Create(CultureInfo.InvariantCulture, $"{RopeBase} is outside (1, 1e12)"));

@@ -204,8 +204,16 @@ internal sealed unsafe class Network : IDisposable
     private AttentionPass Attention(LayerSpace s, int sequences, int length) =>
         new() { QueryKeyValue = s.QueryKeyValue, Context = s.Context, LogSums = s.LogSums, Sequences = sequences, Length = length };
 
-    private void Logits(Panels normed, int rows) =>
-        new RowProduct { A = normed, B = _head.Forward, C = Space.Logits, Rows = rows }.Run(_pool);
+    /// <summary>Logits of rows; those of no token are so low that neither a softmax nor its gradient knows of them.</summary>
+    private void Logits(Panels normed, int rows)
+    {
+        const float never = -1e30f;
+        Panels logits = Space.Logits;
+        new RowProduct { A = normed, B = _head.Forward, C = logits, Rows = rows }.Run(_pool);
+        for (int token = _shape.TokenRows; token < _shape.Vocabulary; token++)
+            for (int row = 0; row < rows; row++)
+                *logits.At(row, token) = never;
+    }
 
     /// <summary>What a linear layer reads: the gate, the norm and the rounding, as far as the model has them, in one pass.</summary>
     private void MakeOperand(Panels source, Parameter? norm, Operand operand, bool isGated) => new OperandPass

@@ -29,8 +29,8 @@ internal sealed unsafe class Distiller : IDisposable
     public Distiller(Distillation recipe, ModelShape student, ModelShape teacherShape, Network teacher, WorkerPool pool)
     {
         (_recipe, _teacher) = (recipe, teacher);
-        if (student.Vocabulary != teacherShape.Vocabulary)
-            throw new TernException(ErrorKind.Request, $"the teacher's vocabulary of {teacherShape.Vocabulary} is not the student's of {student.Vocabulary}: train both with one tokenizer");
+        if (student.Vocabulary != teacherShape.Vocabulary || student.TokenRows != teacherShape.TokenRows)
+            throw new TernException(ErrorKind.Request, $"the teacher's vocabulary of {teacherShape.TokenRows} is not the student's of {student.TokenRows}: train both with one tokenizer");
         if (student.Context > teacherShape.Context)
             throw new TernException(ErrorKind.Request, $"the student's context of {student.Context} is longer than the teacher's of {teacherShape.Context}: shorten it");
         if (recipe.AttentionWeight == 0)

@@ -13,9 +13,6 @@ namespace Tern.Training.Mathematics;
 /// </summary>
 internal unsafe struct AttentionPass
 {
-    /// <summary>Scores this far below the largest count as nothing.</summary>
-    private const float NegligibleScore = -80;
-
     /// <summary>Queries, keys, values side by side, before rotation.</summary>
     public required Panels QueryKeyValue { get; init; }
 
@@ -68,7 +65,7 @@ internal unsafe struct AttentionPass
         at = row;
         for (int p = 0; p < used; p++, at += scores.PanelFloats)
         {
-            Vector512<float> e0 = Exp(Vector512.Load(at) - maxima), e1 = Exp(Vector512.Load(at + 16) - maxima);
+            Vector512<float> e0 = WideFunctions.Exp(Vector512.Load(at) - maxima), e1 = WideFunctions.Exp(Vector512.Load(at + 16) - maxima);
             e0.Store(at);
             e1.Store(at + 16);
             sums += e0 + e1;
@@ -88,7 +85,7 @@ internal unsafe struct AttentionPass
             float* at = scores.Panel(p) + row, d = gradient.Panel(p) + row;
             for (int half = 0; half < Panels.Columns; half += 16)
             {
-                Vector512<float> probability = Exp(Vector512.Load(at + half) - logSums);
+                Vector512<float> probability = WideFunctions.Exp(Vector512.Load(at + half) - logSums);
                 probability.Store(at + half);
                 (probability * (Vector512.Load(d + half) - products)).Store(d + half);
             }
@@ -97,9 +94,6 @@ internal unsafe struct AttentionPass
         Mask(scores, i, last, panels, 0);
         Mask(gradient, i, last, panels, 0);
     }
-
-    private static Vector512<float> Exp(Vector512<float> x) =>
-        Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512.Create(NegligibleScore)), Vector512<float>.Zero, WideFunctions.Exp(x));
 
     /// <summary>Columns after <paramref name="last"/> get a value.</summary>
     private static void Mask(Panels scores, int i, int last, int panels, float value)

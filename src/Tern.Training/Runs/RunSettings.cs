@@ -136,9 +136,9 @@ internal sealed record RunSettings
         if (From is { } from)
         {
             ModelShape shape = Trainer.ShapeOf(from, Context, SubNorms);
-            return shape.Vocabulary >= vocabulary
+            return shape.TokenRows >= vocabulary
                 ? shape
-                : throw new TernException(ErrorKind.Request, $"{from}: the model has {shape.Vocabulary} tokens and the tokenizer {vocabulary}; take the model's own tokenizer");
+                : throw new TernException(ErrorKind.Request, $"{from}: the model has {shape.TokenRows} tokens and the tokenizer {vocabulary}; take the model's own tokenizer");
         }
 
         SizePreset preset = SizePreset.Find(Size);
@@ -152,14 +152,14 @@ internal sealed record RunSettings
             KvHeads = KvHeads > 0 ? KvHeads : heads,
             HeadDim = HeadDim > 0 ? HeadDim : hidden / heads,
             FeedForward = FeedForward > 0 ? FeedForward : Math.Max(128, preset.FeedForward * hidden / preset.Hidden / 128 * 128),
-            Vocabulary = ModelShape.PaddedVocabulary(vocabulary),
+            Vocabulary = ModelShape.Granule,
             Context = Context,
             RopeBase = RopeBase,
             Epsilon = Epsilon,
             Activation = Activation,
             SubNorms = SubNorms ?? true,
             TiedHead = TiedHead,
-        };
+        }.WithTokens(vocabulary);
     }
 
     /// <summary>The recipe for a number of steps.</summary>

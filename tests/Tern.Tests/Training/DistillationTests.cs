@@ -155,6 +155,8 @@ public sealed class DistillationTests
         using Trainer teacher = Teacher(pool);
         Refused(null, recipe, "no teacher");
         Refused(other, recipe, "vocabulary");
+        using var fewer = new Trainer(TinyModels.BitNet with { Tokens = 90 }, TinyModels.Recipe(LinearPrecision.Full), 1, pool, null);
+        Refused(fewer, recipe, "vocabulary of 90");
         Refused(teacher, recipe with { Distillation = new Distillation { AttentionWeight = 1, AttentionLayer = 5 } }, "attentionLayer 5");
         Refused(teacher, recipe with { Distillation = new Distillation { AttentionWeight = 1, RelationHeads = 7 } }, "relationHeads");
 

@@ -126,11 +126,19 @@ public sealed class ExportTests
         Assert.Equal(fromFile.Shape, fromFolder.Shape);
         Assert.Equal(fromFile.EditWeights().Span.ToArray(), fromFolder.EditWeights().Span.ToArray());
         Assert.NotEqual(0, tokens % ModelShape.Granule);
-        Assert.Equal(ModelShape.PaddedVocabulary(tokens), fromFile.Shape.Vocabulary);
+        Assert.Equal(tokens, fromFile.Shape.Tokens);
         int kept = tokens * fromFile.Shape.Hidden, all = fromFile.Shape.Vocabulary * fromFile.Shape.Hidden;
         float[] embedding = fromFile.EditWeights().Part(0, all).ToArray();
         Assert.Contains(embedding[..kept], weight => weight != 0);
         Assert.All(embedding[kept..], weight => Assert.Equal(0, weight));
+
+        // No softmax knows of the rows that fill it up, and no file.
+        var logits = new float[fromFile.Shape.Vocabulary];
+        fromFile.LastLogits([1, 2, 3], logits);
+        Assert.All(logits[tokens..], logit => Assert.True(Math.Exp(logit - logits[..tokens].Min()) == 0));
+        string again = folder.File("again.gguf");
+        fromFile.Export(again, model.Metadata, new ExportOptions { Linears = TensorType.F32, Embeddings = TensorType.F32 });
+        Assert.Equal(fromFile.Shape, Trainer.ShapeOf(again, 64, subNorms: null));
     }
 
     /// <summary>A scale is the mean magnitude of all weights, zeros included, so masters that were read as codes times scale would shrink.</summary>
