@@ -23,33 +23,12 @@ public sealed class DistillationTests
         float[] gradient = student.Gradients.Span.ToArray();
         foreach (Parameter parameter in student.Tensors.All.Where(p => p.Name is "token_embd" or "blk.0.attn_q" or "blk.0.attn_k" or "blk.0.attn_v" or "blk.0.attn_norm" or "blk.1.ffn_down"))
         {
-            float[] g = gradient.AsSpan((int)parameter.Offset, (int)parameter.Count).ToArray();
-            double square = g.Sum(v => (double)v * v), step = Math.Min(0.01 / square, 0.003 * Math.Sqrt(parameter.Count / square));
-            double slope = ((4 * Slope(step)) - Slope(2 * step)) / 3;
-            Assert.True(Math.Abs(slope - 1) <= 2e-4, $"{parameter.Name}: the loss changes by {slope:f6} of what the gradient says");
-
-            double Slope(double distance)
+            double slope = FiniteDifference.Slope(student, parameter, gradient, () =>
             {
-                (double above, double up) = At(distance);
-                (double below, double down) = At(-distance);
-                return (above - below) / (up - down);
-            }
-
-            (double Loss, double Predicted) At(double distance)
-            {
-                Span<float> weights = student.EditWeights().Part(parameter.Offset, g.Length);
-                float[] kept = weights.ToArray();
-                double predicted = 0;
-                for (int i = 0; i < g.Length; i++)
-                {
-                    weights[i] = (float)(kept[i] + (distance * g[i]));
-                    predicted += ((double)weights[i] - kept[i]) * g[i];
-                }
-
                 DistillationReport report = student.Step(batch).Distillation!;
-                kept.CopyTo(student.EditWeights().Part(parameter.Offset, g.Length));
-                return ((0.4f * report.CrossEntropy) + (0.7f * report.LogitDivergence) + (attentionWeight * report.AttentionDivergence), predicted);
-            }
+                return (0.4f * report.CrossEntropy) + (0.7f * report.LogitDivergence) + (attentionWeight * report.AttentionDivergence);
+            });
+            Assert.True(Math.Abs(slope - 1) <= 1e-4, $"{parameter.Name}: the loss changes by {slope:f6} of what the gradient says");
         }
     }
 
@@ -167,13 +146,5 @@ public sealed class DistillationTests
     private static Trainer Teacher(WorkerPool pool) =>
         new(TinyModels.BitNet, TinyModels.Recipe(LinearPrecision.Full) with { InitialDeviation = 0.15f }, 99, pool, null);
 
-    private static TrainingRecipe Frozen(Distillation distillation) => TinyModels.Recipe(LinearPrecision.Full) with
-    {
-        LearningRate = 0,
-        WarmUpSteps = 0,
-        WeightDecay = 0,
-        Schedule = LearningSchedule.Constant,
-        InitialDeviation = 0.15f,
-        Distillation = distillation,
-    };
+    private static TrainingRecipe Frozen(Distillation distillation) => FiniteDifference.Frozen(LinearPrecision.Full) with { Distillation = distillation };
 }

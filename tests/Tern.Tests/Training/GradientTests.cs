@@ -13,7 +13,7 @@ public sealed class GradientTests
     public void Every_parameter_s_gradient_equals_a_difference_of_the_loss(string name)
     {
         ModelShape shape = TinyModels.Of(name);
-        TrainingRecipe recipe = Frozen(LinearPrecision.Full);
+        TrainingRecipe recipe = FiniteDifference.Frozen(LinearPrecision.Full);
         using WorkerPool pool = TinyModels.Pool(2);
         using var trainer = new Trainer(shape, recipe, 7, pool, null);
         Jitter(trainer);
@@ -22,11 +22,7 @@ public sealed class GradientTests
         float[] gradient = trainer.Gradients.Span.ToArray();
         foreach (Parameter parameter in trainer.Tensors.All)
         {
-            float[] g = gradient.AsSpan((int)parameter.Offset, (int)parameter.Count).ToArray();
-            double square = g.Sum(v => (double)v * v);
-            // As far as the loss moves by some hundredths, but no weight by more than a fraction of itself.
-            double step = Math.Min(0.01 / square, 0.003 * Math.Sqrt(parameter.Count / square));
-            double slope = ((4 * Slope(trainer, parameter, g, batch, step)) - Slope(trainer, parameter, g, batch, 2 * step)) / 3;
+            double slope = FiniteDifference.Slope(trainer, parameter, gradient, () => trainer.Loss(batch).Mean);
             Assert.True(Math.Abs(slope - 1) <= 1e-4, $"{parameter.Name}: the loss changes by {slope:f6} of what the gradient says");
         }
     }
@@ -39,8 +35,8 @@ public sealed class GradientTests
         ModelShape shape = TinyModels.Of(name);
         TokenBatch batch = TinyModels.Batch(shape, 4);
         using WorkerPool pool = TinyModels.Pool(2);
-        using var rounded = new Trainer(shape, Frozen(LinearPrecision.Integer), 7, pool, null);
-        using var plain = new Trainer(shape, Frozen(LinearPrecision.Full), 7, pool, null);
+        using var rounded = new Trainer(shape, FiniteDifference.Frozen(LinearPrecision.Integer), 7, pool, null);
+        using var plain = new Trainer(shape, FiniteDifference.Frozen(LinearPrecision.Full), 7, pool, null);
         RoundWeights(plain);
         StepReport first = rounded.Step(batch), second = plain.Step(batch);
         Assert.Equal(second.Loss, first.Loss);
@@ -52,24 +48,15 @@ public sealed class GradientTests
     {
         TokenBatch batch = TinyModels.Batch(TinyModels.BitNet, 5);
         using WorkerPool pool = TinyModels.Pool(2);
-        using var blended = new Trainer(TinyModels.BitNet, Frozen(LinearPrecision.Ternary) with { QuantizationWarmUpSteps = 2 }, 7, pool, null);
-        using var full = new Trainer(TinyModels.BitNet, Frozen(LinearPrecision.Full), 7, pool, null);
-        using var ternary = new Trainer(TinyModels.BitNet, Frozen(LinearPrecision.Ternary), 7, pool, null);
+        using var blended = new Trainer(TinyModels.BitNet, FiniteDifference.Frozen(LinearPrecision.Ternary) with { QuantizationWarmUpSteps = 2 }, 7, pool, null);
+        using var full = new Trainer(TinyModels.BitNet, FiniteDifference.Frozen(LinearPrecision.Full), 7, pool, null);
+        using var ternary = new Trainer(TinyModels.BitNet, FiniteDifference.Frozen(LinearPrecision.Ternary), 7, pool, null);
         double start = blended.Step(batch).Loss, middle = blended.Step(batch).Loss, end = blended.Step(batch).Loss;
         Assert.Equal(full.Step(batch).Loss, start);
         Assert.Equal(ternary.Step(batch).Loss, end);
         Assert.NotEqual(start, middle);
         Assert.NotEqual(end, middle);
     }
-
-    private static TrainingRecipe Frozen(LinearPrecision precision) => TinyModels.Recipe(precision) with
-    {
-        LearningRate = 0,
-        WarmUpSteps = 0,
-        WeightDecay = 0,
-        Schedule = LearningSchedule.Constant,
-        InitialDeviation = 0.15f,
-    };
 
     /// <summary>Moves the gains away from one, where a mistake could hide.</summary>
     private static void Jitter(Trainer trainer)
@@ -79,30 +66,6 @@ public sealed class GradientTests
         foreach (Parameter parameter in trainer.Tensors.All.Where(p => p.Kind == ParameterKind.Norm))
             foreach (ref float gain in weights.Slice((int)parameter.Offset, (int)parameter.Count))
                 gain = 0.85f + (0.3f * random.NextSingle());
-    }
-
-    /// <summary>The change of the loss along the gradient over what the gradient predicts; weights end as they were.</summary>
-    private static double Slope(Trainer trainer, Parameter parameter, float[] gradient, TokenBatch batch, double step)
-    {
-        float[] kept = trainer.EditWeights().Part(parameter.Offset, gradient.Length).ToArray();
-        (double above, double up) = At(step);
-        (double below, double down) = At(-step);
-        return (above - below) / (up - down);
-
-        (double Loss, double Predicted) At(double distance)
-        {
-            Span<float> weights = trainer.EditWeights().Part(parameter.Offset, gradient.Length);
-            double predicted = 0;
-            for (int i = 0; i < weights.Length; i++)
-            {
-                weights[i] = (float)(kept[i] + (distance * gradient[i]));
-                predicted += ((double)weights[i] - kept[i]) * gradient[i];
-            }
-
-            double loss = trainer.Loss(batch).Mean;
-            kept.CopyTo(trainer.EditWeights().Part(parameter.Offset, gradient.Length));
-            return (loss, predicted);
-        }
     }
 
     private static unsafe void RoundWeights(Trainer trainer)
