@@ -37,13 +37,14 @@ public sealed class RunFolderTests : IDisposable
             File.WriteAllText(file, "x");
         using (RunFolder.Open(_run.In("run")))
         {
+            _run.Fields("run", 2).Write(_run.In("run", "config.json"));
             string[] own = [_run.In("run", "model.gguf.tern-partial"), _run.In("run", "huggingface.tern-lock"), _run.In("run", "checkpoints", "step-00000002.tern.tern-partial")];
             foreach (string file in (string[])[.. own, theirs[3]])
                 File.WriteAllText(file, "x");
         }
 
         RunFolder.Open(_run.In("run")).Dispose();
-        Assert.Equal(theirs.Append(_run.In("run", "lock")).Order(), Directory.GetFiles(_run.In("run"), "*", SearchOption.AllDirectories).Order());
+        Assert.Equal(theirs.Append(_run.In("run", "lock")).Append(_run.In("run", "config.json")).Order(), Directory.GetFiles(_run.In("run"), "*", SearchOption.AllDirectories).Order());
     }
 
     [Fact]
