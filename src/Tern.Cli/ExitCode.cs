@@ -20,6 +20,9 @@ internal static class ExitCode
     /// <summary>128 + SIGINT.</summary>
     public const int Interrupted = 130;
 
+    /// <summary>128 + SIGTERM.</summary>
+    public const int Terminated = 143;
+
     public static int Of(ErrorKind kind) => kind switch
     {
         ErrorKind.Format or ErrorKind.Semantic or ErrorKind.Limit or ErrorKind.Unsupported or ErrorKind.Template => Data,

@@ -49,7 +49,8 @@ internal static class Program
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            return Messages.Report(e);
+            int code = Messages.Report(e);
+            return e is OperationCanceledException ? interrupt.Code : code;
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Tern.Cli.Terminal;
 
 namespace Tern.Cli.Chat;
@@ -125,8 +126,11 @@ internal sealed class InteractiveSession(Conversation conversation, Interrupt in
         }
     }
 
-    private bool OnInterrupt()
+    private bool OnInterrupt(PosixSignal signal)
     {
+        if (signal == PosixSignal.SIGTERM)
+            return false;
+
         if (_answering is { } answering)
         {
             try

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Spectre.Console;
 using Spectre.Console.Rendering;
@@ -6,25 +7,42 @@ using Tern.Training.Runs;
 
 namespace Tern.Cli.Training;
 
-/// <summary>A run at a terminal: what begins, a table of figures that is drawn anew with every step, and the last sample of text.</summary>
-internal sealed class LiveRun(LiveDisplayContext display) : IRunObserver
+/// <summary>
+/// A run at a terminal: what begins, the last remarks, a table of figures that is drawn anew with every step, and the last sample of text. The thread
+/// that trains calls it, and the one of a signal.
+/// </summary>
+internal sealed class LiveRun(LiveDisplayContext display) : IRunDisplay
 {
+    private const int NotesMax = 5;
+
+    private static readonly TimeSpan s_frame = TimeSpan.FromMilliseconds(100);
+
+    private readonly Lock _drawing = new();
+    private readonly Queue<string> _notes = new();
+    private string _encoding = "";
+    private long _lastFrame;
     private RunSummary? _run;
     private StepRecord? _step;
     private StepRecord? _measured;
     private double _smoothedLoss;
     private double _secondsLeft;
     private string _saved = "none yet";
-    private string _note = "";
 
-    public void Started(RunSummary run)
+    public void Encoded(double share)
     {
-        _run = run;
-        (_step, _measured, _smoothedLoss) = (null, null, 0);
-        Draw();
+        if (Stopwatch.GetElapsedTime(_lastFrame) < s_frame)
+            return;
+        _lastFrame = Stopwatch.GetTimestamp();
+        Draw(() => _encoding = RunWords.Encoding(share));
     }
 
-    public void Stepped(StepRecord step, double secondsLeft)
+    public void Started(RunSummary run) => Draw(() =>
+    {
+        _run = run;
+        (_step, _measured, _smoothedLoss, _encoding) = (null, null, 0, "");
+    });
+
+    public void Stepped(StepRecord step, double secondsLeft) => Draw(() =>
     {
         const double memory = 0.95;
         _smoothedLoss = _step is null ? step.Loss : memory * _smoothedLoss + (1 - memory) * step.Loss;
@@ -32,25 +50,31 @@ internal sealed class LiveRun(LiveDisplayContext display) : IRunObserver
         _secondsLeft = secondsLeft;
         if (step.HeldOut is not null)
             _measured = step;
-        Draw();
+    });
+
+    public void Saved(string path) => Draw(() => _saved = path);
+
+    public void Note(string text) => Draw(() =>
+    {
+        _notes.Enqueue(text);
+        if (_notes.Count > NotesMax)
+            _notes.Dequeue();
+    });
+
+    public void Stopping()
+    {
+        if (_run is not null)
+            Note(RunWords.Stopping);
     }
 
-    public void Saved(string path)
+    private void Draw(Action change)
     {
-        _saved = path;
-        Draw();
-    }
-
-    public void Note(string text)
-    {
-        _note = text;
-        Draw();
-    }
-
-    private void Draw()
-    {
-        display.UpdateTarget(Picture());
-        display.Refresh();
+        lock (_drawing)
+        {
+            change();
+            display.UpdateTarget(Picture());
+            display.Refresh();
+        }
     }
 
     private Rows Picture()
@@ -58,12 +82,11 @@ internal sealed class LiveRun(LiveDisplayContext display) : IRunObserver
         var rows = new List<IRenderable>();
         if (_run is not null)
             rows.AddRange(RunWords.Describe(_run).Select(line => new Spectre.Console.Text(line)));
-        if (_note.Length > 0)
-            rows.Add(new Spectre.Console.Text(_note));
+        rows.AddRange(_notes.Append(_encoding).Where(line => line.Length > 0).Select(line => new Spectre.Console.Text(line)));
         if (_step is { } step && _run is { } run)
         {
             rows.Add(Figures(run, step));
-            rows.Add(new Spectre.Console.Text(RunReport.HalfWay(run.Recipe, step.Step).Trim(), new Style(Color.Grey)));
+            rows.Add(new Spectre.Console.Text(RunReport.HalfWay(run.Recipe, step.Step), new Style(Color.Grey)));
         }
 
         if (_measured?.Sample is { } sample)

@@ -5,12 +5,20 @@ using Tern.Training.Runs;
 namespace Tern.Cli.Training;
 
 /// <summary>A run as lines of text, for pipes and files: one for every measurement, and one now and then between them.</summary>
-internal sealed class PlainRun : IRunObserver
+internal sealed class PlainRun : IRunDisplay
 {
     private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(10);
 
     private RunSummary? _run;
-    private long _lastLine;
+    private long _lastLine = Stopwatch.GetTimestamp();
+
+    public void Encoded(double share)
+    {
+        if (Stopwatch.GetElapsedTime(_lastLine) < s_interval)
+            return;
+        _lastLine = Stopwatch.GetTimestamp();
+        Console.Out.WriteLine(RunWords.Encoding(share));
+    }
 
     public void Started(RunSummary run)
     {
@@ -33,6 +41,12 @@ internal sealed class PlainRun : IRunObserver
     public void Saved(string path) => Console.Out.WriteLine($"saved {path}");
 
     public void Note(string text) => Console.Out.WriteLine(text);
+
+    public void Stopping()
+    {
+        if (_run is not null)
+            Console.Out.WriteLine(RunWords.Stopping);
+    }
 
     private string Line(StepRecord step, double secondsLeft)
     {

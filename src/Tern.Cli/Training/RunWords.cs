@@ -18,8 +18,14 @@ internal static class RunWords
         if (run.FirstStep > 0)
             yield return Text($"goes on behind step {run.FirstStep}");
         if (RunReport.HalfWay(run.Recipe, run.FirstStep) is { Length: > 0 } note)
-            yield return "note    " + note;
+            yield return "note     " + note;
     }
+
+    /// <summary>What the first signal that ends a run is answered with.</summary>
+    public const string Stopping = "saving behind this step; again to end at once";
+
+    /// <summary>How much of the text is encoded.</summary>
+    public static string Encoding(double share) => Text($"reading the text: {100 * share:0} %");
 
     /// <summary>How many of a layer's codes are zero.</summary>
     public static string Zeros(CodeShares layer) => Text($"{layer.Zero:0.00} {layer.Name}");

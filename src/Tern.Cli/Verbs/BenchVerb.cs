@@ -30,7 +30,7 @@ internal static class BenchVerb
         Option<string> kv = KvOption.Create("f16");
         Option<bool> json = OptionOf.Flag("--json", "Write the JSON line alone.");
         PeerOptions peer = new();
-        var command = new Command("bench", "Measure tokens per second, or with 'kernels' every kernel row.")
+        var command = new Command("bench", "Measure tokens per second; with 'kernels' every kernel row, with 'train' training.")
         {
             model, prompt, generation, depth, parallel, threads, repetitions, kv, json, peer.Program, peer.Model, peer.Rounds, peer.Timeout,
         };

@@ -32,39 +32,48 @@ internal static class TrainBenchVerb
         {
             string name = result.GetValue(size)!;
             int count = result.GetValue(threads);
-            ModelShape shape = new RunSettings { Size = name, Context = result.GetValue(context) }.ShapeFor(Vocabulary);
+            var settings = new RunSettings { Size = name, Context = result.GetValue(context), Batch = result.GetValue(batch) };
+            ModelShape shape = settings.ShapeFor(Vocabulary);
+            shape.Validate("the model");
             var recipe = new TrainingRecipe
             {
                 Linear = new Quantizer { Precision = Enum.Parse<LinearPrecision>(result.GetValue(precision)!, ignoreCase: true) },
                 Rule = Enum.Parse<OptimizerRule>(result.GetValue(optimizer)!, ignoreCase: true),
             };
+            long memory = RunPlan.CheckMemory(shape, recipe, settings, count, null);
             double ceiling = Work.Wait("measuring the machine", () => MachineCeilings.FloatOperationsPerSecond(count, interrupt.Token));
             TrainingFigure figure = Work.Measure("training", progress =>
-                TrainingBenchmark.Run(shape, recipe, result.GetValue(batch), result.GetValue(steps), count, progress, interrupt.Token));
+                TrainingBenchmark.Run(shape, recipe, settings.Batch, result.GetValue(steps), count, progress, interrupt.Token));
             ceiling = Math.Max(ceiling, Work.Wait("measuring the machine again", () => MachineCeilings.FloatOperationsPerSecond(count, interrupt.Token)));
             double share = figure.TokensPerSecond * figure.OperationsPerToken / ceiling;
             if (!result.GetValue(json))
             {
                 Console.Out.WriteLine(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{figure.Parameters / 1e6:0.00} million weights, {count} threads: {figure.TokensPerSecond:0} tok/s, {figure.TokensPerCpuSecond:0} tok/CPU-s, {share:0 %} of {ceiling / 1e9:0} GFLOP/s"));
+                    $"{figure.Parameters / 1e6:0.00} million weights, {count} threads: {figure.TokensPerSecond:0} tok/s, {figure.TokensPerCpuSecond:0} tok/CPU-s, {share:0 %} of {ceiling / 1e9:0} GFLOP/s, about {memory / 1e6:0} MB of memory"));
                 Console.Out.WriteLine(MachineReport.Line);
             }
 
-            WriteJson(name, count, figure, ceiling, share);
+            WriteJson(name, result.GetValue(precision)!, result.GetValue(optimizer)!, settings, count, memory, figure, ceiling, share);
             return ExitCode.Success;
         });
         return command;
     }
 
-    private static void WriteJson(string size, int threads, TrainingFigure figure, double ceiling, double share)
+    private static void WriteJson(
+        string size, string precision, string optimizer, RunSettings settings, int threads, long memory, TrainingFigure figure, double ceiling, double share)
     {
         using var output = new JsonOutput();
         Utf8JsonWriter writer = output.Writer;
         writer.WriteStartObject();
         writer.WriteString("size", size);
         writer.WriteNumber("parameters", figure.Parameters);
+        writer.WriteString("precision", precision);
+        writer.WriteString("optimizer", optimizer);
+        writer.WriteNumber("context", settings.Context);
+        writer.WriteNumber("batch", settings.Batch);
         writer.WriteNumber("threads", threads);
+        writer.WriteNumber("memoryBytes", memory);
         writer.WriteNumber("tokensPerSecond", figure.TokensPerSecond);
         writer.WriteNumber("tokensPerCpuSecond", figure.TokensPerCpuSecond);
         writer.WriteNumber("floatOpsPerSecond", ceiling);

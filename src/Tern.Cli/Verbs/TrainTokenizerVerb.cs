@@ -26,11 +26,13 @@ internal static class TrainTokenizerVerb
         Option<string[]> output = OptionOf.Texts("--output", "FILE", "Where to: a name that ends in .gguf for a model file without tensors, which 'tern train' takes; any other for Hugging Face's tokenizer.json.", "-o");
         Option<string[]> special = OptionOf.Texts("--special", "TEXT", "A further special token, besides <|begin|> and <|end|>.");
         Option<string> pre = OptionOf.Choice("--pre", [.. PreTokenizers.All.Select(p => p.Name)], "gpt-2", "How text is cut into words.");
-        Option<string?> chat = OptionOf.Text("--chat-template", "FILE", "A chat template to store with the tokenizer, or 'chatml' for the usual one with its tokens.");
+        Option<string?> chat = OptionOf.Text("--chat-template", "FILE", "A chat template to store with the tokenizer in a .gguf file, or 'chatml' for the usual one with its tokens.");
         var command = new Command("train-tokenizer", "Learn a byte-pair tokenizer from text.") { files, tokens, output, special, pre, chat };
         command.SetAction(result =>
         {
             string[] outputs = result.GetValue(output) is { Length: > 0 } given ? given : throw new UsageException("--output FILE is needed: the tokenizer to write");
+            if (result.GetValue(chat) is not null && outputs.FirstOrDefault(path => !IsGguf(path)) is { } json)
+                throw new UsageException($"--chat-template has no place in a tokenizer.json such as {json}; write it into a file that ends in .gguf, or leave it out");
             string? template = Template(result.GetValue(chat), out IEnumerable<string> templateTokens);
             PreTokenizer preTokenizer = PreTokenizers.Find(result.GetValue(pre)!)!;
             var options = new TokenizerTrainingOptions

@@ -35,13 +35,20 @@ internal static class TrainVerb
             if (!all.Has("out"))
                 throw new UsageException("--out FOLDER is needed: the run folder");
             string Source(RunField field) => written.Has(field.Name) ? field.Flag : $"{result.GetValue(file) ?? "the run's config.json"}: '{field.Name}'";
+            string folder = all.Settings(Source).Out!;
+            if (!RunFolder.HasRun(folder))
+                RunFolder.CheckApart(folder, result.GetValue(file), "the configuration");
             using var stop = new CancellationTokenSource();
-            interrupt.Handle(() => Stop(stop));
+            T Shown<T>(Func<IRunObserver, T> work) => Show(display =>
+            {
+                interrupt.Handle(_ => Stop(stop, display));
+                return work(display);
+            });
             try
             {
                 return result.GetValue(compare)
-                    ? Compare(Show(observer => ComparisonJob.Run(all, Source, result.GetValue(resume), observer, stop.Token)))
-                    : Finish(Show(observer => TrainingJob.Run(all, Source, result.GetValue(resume), observer, stop.Token)));
+                    ? Compare(Shown(observer => ComparisonJob.Run(all, Source, result.GetValue(resume), observer, stop.Token)), interrupt)
+                    : Finish(Shown(observer => TrainingJob.Run(all, Source, result.GetValue(resume), observer, stop.Token)), interrupt);
             }
             finally
             {
@@ -53,7 +60,7 @@ internal static class TrainVerb
 
     private static Option<string[]> OptionFor(RunField field) => new(field.Flag)
     {
-        Description = field.Help + (field.Kind == RunFieldKind.Texts ? " May be given several times." : ""),
+        Description = field.Help + (field.Kind == RunFieldKind.Texts ? " May be given several times." : "") + (field.Default is { } value ? $" [default: {value}]" : ""),
         HelpName = field.Takes,
         Arity = ArgumentArity.OneOrMore,
     };
@@ -75,27 +82,28 @@ internal static class TrainVerb
     }
 
     /// <summary>The first signal ends the run behind its step, with a checkpoint; the second ends the program.</summary>
-    private static bool Stop(CancellationTokenSource stop)
+    private static bool Stop(CancellationTokenSource stop, IRunDisplay display)
     {
         if (stop.IsCancellationRequested)
             return false;
         stop.Cancel();
+        display.Stopping();
         return true;
     }
 
-    private static T Show<T>(Func<IRunObserver, T> work)
+    private static T Show<T>(Func<IRunDisplay, T> work)
     {
         if (!Screen.OutputIsRich)
             return work(new PlainRun());
         return Screen.Output.Live(new Spectre.Console.Text("")).Start(display => work(new LiveRun(display)));
     }
 
-    private static int Finish(RunResult result)
+    private static int Finish(RunResult result, Interrupt interrupt)
     {
         if (!result.Finished)
         {
             Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"stopped behind step {result.StepsDone}; the same command goes on from {result.Checkpoint}"));
-            return ExitCode.Interrupted;
+            return interrupt.Code;
         }
 
         if (result.HeldOut is { } score)
@@ -106,12 +114,12 @@ internal static class TrainVerb
         return ExitCode.Success;
     }
 
-    private static int Compare(IReadOnlyList<ComparisonRow>? rows)
+    private static int Compare(IReadOnlyList<ComparisonRow>? rows, Interrupt interrupt)
     {
         if (rows is null)
         {
             Console.Out.WriteLine("stopped; the same command goes on");
-            return ExitCode.Interrupted;
+            return interrupt.Code;
         }
 
         var grid = new Terminal.Grid("", "held-out loss", "perplexity", "bits per byte", "bytes") { NumbersFrom = 1 };

@@ -32,7 +32,11 @@ internal sealed record DocumentSeparator(int BlankLines, string? Line)
 /// <summary>Which files a corpus is and how they are read.</summary>
 /// <param name="Paths">Files, or folders whose .txt, .md and .jsonl files are taken, with all folders in them, in the order of their names.</param>
 /// <param name="Separator">Where documents of text files end; in JSONL files every line is a document.</param>
-internal sealed record CorpusOptions(IReadOnlyList<string> Paths, DocumentSeparator Separator);
+internal sealed record CorpusOptions(IReadOnlyList<string> Paths, DocumentSeparator Separator)
+{
+    /// <summary>Files, or folders of them, that are left out: what is only measured must not be trained on.</summary>
+    public IReadOnlyList<string> Except { get; init; } = [];
+}
 
 /// <summary>
 /// A document, or a piece of one that is too long to be held at once.

@@ -20,9 +20,20 @@ internal static class CorpusReader
 
     private static readonly string[] s_extensions = [".txt", ".md", ".jsonl"];
 
-    /// <summary>The files that paths mean, in the order in which they are read.</summary>
-    /// <exception cref="TernException">A path does not exist, or a folder has no file to read.</exception>
-    public static List<string> Files(IReadOnlyList<string> paths)
+    private static readonly StringComparer s_paths = OperatingSystem.IsWindows() ? StringComparer.OrdinalIgnoreCase : StringComparer.Ordinal;
+
+    /// <summary>The files of a corpus, each once, in the order in which they are read.</summary>
+    /// <exception cref="TernException">A path does not exist, a folder has no file to read, or every file is left out.</exception>
+    public static List<string> Files(CorpusOptions options)
+    {
+        var seen = new HashSet<string>(Files(options.Except).Select(Path.GetFullPath), s_paths);
+        List<string> files = [.. Files(options.Paths).Where(file => seen.Add(Path.GetFullPath(file)))];
+        return files.Count > 0
+            ? files
+            : throw new TernException(ErrorKind.Request, $"{string.Join(", ", options.Paths)}: every file is held out, and none is left to train on; hold out fewer with --held-out");
+    }
+
+    private static List<string> Files(IReadOnlyList<string> paths)
     {
         var files = new List<string>();
         foreach (string path in paths)
@@ -47,7 +58,7 @@ internal static class CorpusReader
     }
 
     /// <summary>Bytes of all files, for progress.</summary>
-    public static long TotalBytes(IReadOnlyList<string> paths) => Files(paths).Sum(file => new FileInfo(file).Length);
+    public static long TotalBytes(CorpusOptions options) => Files(options).Sum(file => new FileInfo(file).Length);
 
     /// <summary>Reads all documents.</summary>
     /// <param name="options">What and how.</param>
@@ -56,7 +67,7 @@ internal static class CorpusReader
     public static IEnumerable<CorpusPiece> Read(CorpusOptions options, Action<long> progress)
     {
         long done = 0;
-        foreach (string path in Files(options.Paths))
+        foreach (string path in Files(options))
         {
             long start = done;
             bool isJson = Path.GetExtension(path).Equals(".jsonl", StringComparison.OrdinalIgnoreCase);

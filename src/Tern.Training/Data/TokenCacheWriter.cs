@@ -52,7 +52,7 @@ internal sealed class TokenCacheWriter : IDisposable
         {
             using var writer = new TokenCacheWriter(stream, tokenizer, chat);
             stream.Write(new byte[TokenCache.HeaderBytes]);
-            double all = Math.Max(1, CorpusReader.TotalBytes(corpus.Paths) + (heldOut is null ? 0 : CorpusReader.TotalBytes(heldOut.Paths)));
+            double all = Math.Max(1, CorpusReader.TotalBytes(corpus) + (heldOut is null ? 0 : CorpusReader.TotalBytes(heldOut)));
             long trained = 0;
             foreach (CorpusPiece piece in CorpusReader.Read(corpus, bytes => progress((trained = bytes) / all)))
                 writer.Add(piece, heldOut: false, cancellation);

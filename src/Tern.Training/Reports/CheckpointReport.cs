@@ -1,6 +1,3 @@
-using System.Globalization;
-using System.Text;
-using Tern.Files;
 using Tern.Training.Runs;
 
 namespace Tern.Training.Reports;
@@ -15,53 +12,47 @@ internal static class CheckpointReport
     /// <param name="path">The file.</param>
     /// <param name="record">The checkpoint's step, measured; step 0 is the model that the run began with.</param>
     /// <param name="recipe">How it is trained.</param>
-    public static void Write(string path, StepRecord record, TrainingRecipe recipe)
-    {
-        string text = Render(record, recipe);
-        AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
-    }
+    /// <param name="note">Receives one line when the file that is there cannot be replaced.</param>
+    public static void Write(string path, StepRecord record, TrainingRecipe recipe, Action<string> note) => ReportFile.Write(path, Render(record, recipe), note);
 
     private static string Render(StepRecord record, TrainingRecipe recipe)
     {
-        var text = new StringBuilder();
-        Line(text, $"# Step {record.Step} of {recipe.Steps}");
-        Line(text, $"");
-        Line(text, $"| | |");
-        Line(text, $"|---|---|");
-        Line(text, $"| tokens trained on | {record.Tokens} |");
+        var text = new MarkdownText();
+        text.Line($"# Step {record.Step} of {recipe.Steps}");
+        text.Line($"");
+        text.Line($"| | |");
+        text.Line($"|---|---|");
+        text.Line($"| tokens trained on | {record.Tokens} |");
         if (record.HeldOut is { } heldOut)
-            Line(text, $"| held-out text, {heldOut.Tokens} tokens of it | loss {heldOut.Loss:0.0000}, perplexity {heldOut.Perplexity:0.00}, {heldOut.BitsPerByte:0.0000} bits per byte |");
+            text.Line($"| held-out text, {heldOut.Tokens} tokens of it | loss {heldOut.Loss:0.0000}, perplexity {heldOut.Perplexity:0.00}, {heldOut.BitsPerByte:0.0000} bits per byte |");
         if (record.Step > 0)
         {
-            Line(text, $"| loss of the batch | {record.Loss:0.0000} |");
-            Line(text, $"| gradient norm | {record.GradientNorm:0.000} |");
-            Line(text, $"| learning rate | {record.LearningRate:0.00000} |");
+            text.Line($"| loss of the batch | {record.Loss:0.0000} |");
+            text.Line($"| gradient norm | {record.GradientNorm:0.000} |");
+            text.Line($"| learning rate | {record.LearningRate:0.00000} |");
         }
 
         if (RunReport.HalfWay(recipe, record.Step) is { Length: > 0 } warning)
         {
-            Line(text, $"");
-            Line(text, $"{warning.Trim()}");
+            text.Line($"");
+            text.Line($"{warning}");
         }
 
         if (record.Shares is { } shares)
         {
-            Line(text, $"");
-            Line(text, $"## -1, 0 and +1 in each layer");
+            text.Line($"");
+            text.Line($"## -1, 0 and +1 in each layer");
             SharesTable.Append(text, shares);
         }
 
         if (record.Sample is { } sample)
         {
-            Line(text, $"");
-            Line(text, $"## What it writes");
-            Line(text, $"");
-            foreach (string line in sample.Split('\n'))
-                Line(text, $"> {line}");
+            text.Line($"");
+            text.Line($"## What it writes");
+            text.Line($"");
+            text.Quote(sample);
         }
 
         return text.ToString();
     }
-
-    private static void Line(StringBuilder text, FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture)).Append('\n');
 }

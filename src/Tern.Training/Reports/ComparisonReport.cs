@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Tern.Files;
 using Tern.Training.Runs;
 
 namespace Tern.Training.Reports;
@@ -8,17 +7,17 @@ namespace Tern.Training.Reports;
 /// <summary>The table of a comparison in Markdown, with the held-out losses of all its runs in one chart.</summary>
 internal static class ComparisonReport
 {
-    /// <summary>Writes report and chart into the folder of the comparison.</summary>
+    /// <summary>Writes report and chart into the folder of the comparison; <paramref name="note"/> receives a line for what cannot be replaced.</summary>
     public static void Write(
         RunFolder folder, RunSettings settings, TrainingRecipe recipe, ModelShape shape, IReadOnlyList<ComparisonRow> rows,
-        IReadOnlyList<(string Name, IReadOnlyList<StepRecord> Records)> curves)
+        IReadOnlyList<(string Name, IReadOnlyList<StepRecord> Records)> curves, Action<string> note)
     {
         var chart = new SvgChart("Held-out loss by step", "step", "nats per token");
         foreach ((string name, IReadOnlyList<StepRecord> records) in curves)
             chart.Add(name, [.. records.Where(record => record.HeldOut is not null).Select(record => ((double)record.Step, record.HeldOut!.Value.Loss))]);
         if (recipe.Schedule == LearningSchedule.TwoStage)
-            chart.Mark(recipe.Steps / 2.0, "learning rate drops");
-        AtomicFile.Write(folder.Curve, stream => stream.Write(Encoding.UTF8.GetBytes(chart.Render())));
+            chart.Mark(recipe.Steps / 2.0, RunReport.SecondStage);
+        ReportFile.Write(folder.Curve, chart.Render(), note);
 
         var text = new StringBuilder("# Comparison\n\n");
         text.Append(CultureInfo.InvariantCulture, $"{shape.Parameters / 1e6:0.00} million weights, {recipe.Steps} steps of {settings.Batch * shape.Context} tokens each, the same sequences in the same order, one seed. ");
@@ -27,7 +26,6 @@ internal static class ComparisonReport
         foreach (ComparisonRow row in rows)
             text.Append(CultureInfo.InvariantCulture, $"| {row.Name} | {row.Score.Loss:0.0000} | {row.Score.Perplexity:0.00} | {row.Score.BitsPerByte:0.0000} | {row.Bytes} |\n");
         text.Append("\nSize: linear layers at their bits (ternary in two, as I2_S has them), the rest as f16.\n\n![Held-out loss by step](loss.svg)\n");
-        string document = text.ToString();
-        AtomicFile.Write(folder.Report, stream => stream.Write(Encoding.UTF8.GetBytes(document)));
+        ReportFile.Write(folder.Report, text.ToString(), note);
     }
 }

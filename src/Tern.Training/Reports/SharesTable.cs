@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Tern.Training.Runs;
 
 namespace Tern.Training.Reports;
@@ -14,16 +13,16 @@ namespace Tern.Training.Reports;
 internal static class SharesTable
 {
     /// <summary>Appends an empty line, the table, and a sentence about its extremes.</summary>
-    public static void Append(StringBuilder text, LayerShares shares)
+    public static void Append(MarkdownText text, LayerShares shares)
     {
         string[] kinds = [.. shares.Layers.Select(layer => Part(layer, 1)).Distinct()];
-        Line(text, $"");
-        Line(text, $"| block | {string.Join(" | ", kinds)} |");
-        Line(text, $"|---|{string.Concat(Enumerable.Repeat("---|", kinds.Length))}");
+        text.Line($"");
+        text.Line($"| block | {string.Join(" | ", kinds)} |");
+        text.Line($"|---|{string.Concat(Enumerable.Repeat("---|", kinds.Length))}");
         foreach (IGrouping<string, CodeShares> block in shares.Layers.GroupBy(layer => Part(layer, 0)))
-            Line(text, $"| {block.Key} | {string.Join(" | ", kinds.Select(kind => Cell(block, kind)))} |");
-        Line(text, $"");
-        Line(text, $"All layers together: {Text(shares.Mean)}. Fewest zeros: {shares.FewestZeros.Zero:0.000} in {shares.FewestZeros.Name}; most: {shares.MostZeros.Zero:0.000} in {shares.MostZeros.Name}.");
+            text.Line($"| {block.Key} | {string.Join(" | ", kinds.Select(kind => Cell(block, kind)))} |");
+        text.Line($"");
+        text.Line($"All layers together: {Text(shares.Mean)}. Fewest zeros: {shares.FewestZeros.Zero:0.000} in {shares.FewestZeros.Name}; most: {shares.MostZeros.Zero:0.000} in {shares.MostZeros.Name}.");
     }
 
     private static string Cell(IEnumerable<CodeShares> block, string kind)
@@ -40,6 +39,4 @@ internal static class SharesTable
     }
 
     private static string Text(CodeShares shares) => string.Create(CultureInfo.InvariantCulture, $"{shares.Minus:0.000} / {shares.Zero:0.000} / {shares.Plus:0.000}");
-
-    private static void Line(StringBuilder text, FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture)).Append('\n');
 }

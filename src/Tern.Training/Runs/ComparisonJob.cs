@@ -41,49 +41,50 @@ internal static class ComparisonJob
     public static IReadOnlyList<ComparisonRow>? Run(RunConfiguration given, Func<RunField, string> source, bool resume, IRunObserver observer, CancellationToken stop)
     {
         RunSettings asked = given.Settings(source);
-        using RunFolder shared = TrainingJob.OpenFolder(asked, resume);
-        if (asked.Teacher is not null)
-            throw new TernException(ErrorKind.Request, "a comparison teaches with its own model in full precision; leave --teacher out");
+        using RunFolder shared = TrainingJob.OpenFolder(asked, resume, [.. s_variants.Select(variant => variant.Folder)]);
         if (shared.LastCheckpoint() is not null)
             throw new TernException(ErrorKind.Request, $"{shared.Path}: the folder holds a single run; a comparison needs a folder of its own");
-        RunConfiguration configuration = TrainingJob.Continue(shared, given);
+        RunConfiguration configuration = TrainingJob.Continue(shared, given, compares: true, source);
         RunSettings settings = configuration.Settings(source);
         TrainingJob.Prepare(shared, configuration, settings, observer, stop);
         using var pool = new WorkerPool(settings.Threads > 0 ? settings.Threads : Cpu.ComputeThreads);
 
         var rows = new List<ComparisonRow>();
         var curves = new List<(string Name, IReadOnlyList<StepRecord> Records)>();
-        CheckMemory(shared, settings, pool.Threads);
-        using RunFolder fullFolder = Folder(shared, s_variants[0].Folder);
+        Check(shared, settings, pool.Threads);
+        using RunFolder fullFolder = shared.OpenPart(s_variants[0].Folder);
         using TrainingRun full = Open(fullFolder, settings with { Hours = settings.Hours / Runs }, s_variants[0].Precision, pool, null, observer);
         foreach ((string folderName, string name, LinearPrecision precision, bool taught) in s_variants)
         {
             observer.Note(name);
             bool isFull = precision == LinearPrecision.Full;
-            using RunFolder? folder = isFull ? null : Folder(shared, folderName);
+            using RunFolder? folder = isFull ? null : shared.OpenPart(folderName);
             using TrainingRun? other = folder is null ? null : Open(folder, settings with { Steps = full.Trainer.Recipe.Steps, Hours = 0 }, precision, pool, taught ? TeacherModel.Of(full.Trainer) : null, observer);
             TrainingRun run = other ?? full;
             RunResult result = run.Run(stop);
             if (!result.Finished)
                 return null;
-            rows.Add(Row(name, result.HeldOut, run.Trainer.Shape, run.Trainer.Recipe.Linear));
+            rows.Add(Row(name, result.HeldOut!.Value, run.Trainer.Shape, run.Trainer.Recipe.Linear));
             curves.Add((name, run.Records));
             if (!isFull)
                 continue;
             foreach ((string afterwards, Quantizer quantizer) in s_afterwards)
-                rows.Add(Row(afterwards, full.MeasureAs(quantizer), full.Trainer.Shape, quantizer));
+                rows.Add(Row(afterwards, full.MeasureAs(quantizer)!.Value, full.Trainer.Shape, quantizer));
         }
 
-        ComparisonReport.Write(shared, settings, full.Trainer.Recipe, full.Trainer.Shape, rows, curves);
+        ComparisonReport.Write(shared, settings, full.Trainer.Recipe, full.Trainer.Shape, rows, curves, observer.Note);
         return rows;
     }
 
-    private static RunFolder Folder(RunFolder shared, string name) => RunFolder.Open(Path.Combine(shared.Path, name), shared.Path);
-
-    /// <summary>Refuses what the machine does not have before anything is trained: the taught model and its teacher, which has been trained, too.</summary>
-    private static void CheckMemory(RunFolder shared, RunSettings settings, int threads)
+    /// <summary>
+    /// Refuses, before anything is trained, a text of which nothing is held out, and what the machine does not have: memory for the taught model and its
+    /// teacher, which has been trained, too.
+    /// </summary>
+    private static void Check(RunFolder shared, RunSettings settings, int threads)
     {
         using RunData data = RunData.Open(shared, settings);
+        if (data.HeldOut.Sequences == 0)
+            throw new TernException(ErrorKind.Request, "a comparison needs held-out text; take --held-out-share above 0, or name files with --held-out");
         ModelShape shape = settings.ShapeFor(data.Tokenizer.Count);
         TrainingRecipe recipe = settings.RecipeFor(RunPlan.StepsDefault, distils: true);
         shape.Validate("the model");
@@ -98,10 +99,7 @@ internal static class ComparisonJob
         return TrainingRun.Open(folder, own, pool, teacher, observer);
     }
 
-    private static ComparisonRow Row(string name, HeldOutScore? score, ModelShape shape, Quantizer quantizer) => new(
-        name,
-        score ?? throw new TernException(ErrorKind.Request, "a comparison needs held-out text; take --held-out-share above 0, or name files with --held-out"),
-        Bytes(shape, quantizer));
+    private static ComparisonRow Row(string name, HeldOutScore score, ModelShape shape, Quantizer quantizer) => new(name, score, Bytes(shape, quantizer));
 
     /// <summary>Size of a model: ternary weights in the two bits that I2_S gives them, integers, and ternary by rows, with a half-precision scale per row.</summary>
     private static long Bytes(ModelShape shape, Quantizer quantizer)

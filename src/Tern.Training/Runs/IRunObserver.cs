@@ -43,6 +43,9 @@ internal sealed record StepRecord(int Step, double Loss, float LearningRate, flo
 /// <summary>Who shows a run: a live display at a terminal, or plain lines.</summary>
 internal interface IRunObserver
 {
+    /// <summary>So much of the text is encoded, in [0, 1]; comes with every document.</summary>
+    void Encoded(double share);
+
     /// <summary>The run begins or goes on.</summary>
     void Started(RunSummary run);
 

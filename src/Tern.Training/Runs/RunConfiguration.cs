@@ -12,6 +12,8 @@ internal sealed class RunConfiguration
 {
     private const int FileBytesMax = 1 << 20;
 
+    private const string Steps = "steps", Hours = "hours";
+
     private static readonly JsonDocumentOptions s_read = new() { AllowDuplicateProperties = false, MaxDepth = 8, CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
 
     private readonly SortedDictionary<string, IReadOnlyList<string>> _given = new(StringComparer.Ordinal);
@@ -49,13 +51,32 @@ internal sealed class RunConfiguration
         }
     }
 
-    /// <summary>The fields of this with those of <paramref name="other"/> laid over them.</summary>
+    /// <summary>The fields of this with those of <paramref name="other"/> laid over them. Of steps and hours, the one that was said last counts.</summary>
     public RunConfiguration With(RunConfiguration other)
     {
         var all = new RunConfiguration();
-        foreach ((string name, IReadOnlyList<string> values) in _given.Concat(other._given))
+        foreach ((string name, IReadOnlyList<string> values) in _given)
+            if (!(name == Steps && other.Has(Hours)) && !(name == Hours && other.Has(Steps)))
+                all._given[name] = values;
+        foreach ((string name, IReadOnlyList<string> values) in other._given)
             all._given[name] = values;
         return all;
+    }
+
+    /// <summary>Refuses fields that would do nothing beside the others.</summary>
+    /// <param name="begun">The fields of the run that goes on, which began with what it has; null for a new run.</param>
+    /// <param name="compares">Whether precisions are compared.</param>
+    /// <param name="source">Where a field comes from, for messages.</param>
+    /// <exception cref="TernException">One would; the message says why.</exception>
+    public void CheckUse(RunConfiguration? begun, bool compares, Func<RunField, string> source)
+    {
+        foreach (RunField field in RunFields.All)
+            if (_given.TryGetValue(field.Name, out IReadOnlyList<string>? values)
+                && !(begun is not null && begun._given.TryGetValue(field.Name, out IReadOnlyList<string>? before) && before.SequenceEqual(values, StringComparer.Ordinal))
+                && field.WhyIdle(ValueOf, compares) is { } why)
+                throw new TernException(ErrorKind.Request, $"{source(field)} does nothing {why}; leave it out");
+
+        string? ValueOf(string name) => _given.TryGetValue(name, out IReadOnlyList<string>? values) ? values[0] : RunFields.Find(name)!.Default;
     }
 
     /// <summary>The settings that these fields make.</summary>
@@ -70,11 +91,11 @@ internal sealed class RunConfiguration
         return settings;
     }
 
-    /// <summary>The first field that <paramref name="other"/> sets to something else and that may not change within a run, or null.</summary>
-    public RunField? FirstConflict(RunConfiguration other)
+    /// <summary>The first field that <paramref name="other"/> sets to something else and that may not change within a run, or a comparison; or null.</summary>
+    public RunField? FirstConflict(RunConfiguration other, bool compares)
     {
         RunSettings settings = Settings(field => field.Name);
-        return RunFields.All.FirstOrDefault(field => !field.MayChange && other._given.TryGetValue(field.Name, out IReadOnlyList<string>? theirs) && Differs(field, theirs));
+        return RunFields.All.FirstOrDefault(field => !(compares ? field.MayChangeInComparison : field.MayChange) && other._given.TryGetValue(field.Name, out IReadOnlyList<string>? theirs) && Differs(field, theirs));
 
         // A field that is set to its default does not differ from one that nobody set.
         bool Differs(RunField field, IReadOnlyList<string> theirs) =>
@@ -138,6 +159,9 @@ internal sealed class RunConfiguration
                 ?? throw new TernException(ErrorKind.Semantic, $"{path}: field '{property.Name}' is not known; known are {string.Join(", ", RunFields.All.Select(f => f.Name))}");
             configuration.Set(field.Name, Values(field, property.Value, path));
         }
+
+        if (configuration.Has(Steps) && configuration.Has(Hours))
+            throw new TernException(ErrorKind.Semantic, $"{path}: the fields '{Steps}' and '{Hours}' contradict each other; leave one of them out");
 
         return configuration;
     }

@@ -37,7 +37,7 @@ internal sealed class RunData : IDisposable
     /// <summary>Their names.</summary>
     public IReadOnlyList<string> HeldOutNames { get; }
 
-    /// <summary>Encodes a corpus into a run folder.</summary>
+    /// <summary>Encodes a corpus into a run folder. A run that goes on keeps the tokenizer that it began with.</summary>
     /// <param name="folder">Where to.</param>
     /// <param name="settings">The corpus and the tokenizer.</param>
     /// <param name="warn">Receives one line for everything that had to be assumed.</param>
@@ -48,13 +48,15 @@ internal sealed class RunData : IDisposable
     {
         if (settings.Data.Count == 0)
             throw new TernException(ErrorKind.Request, "no data is named; give text or JSONL files, or folders of them, with --data");
-        string source = settings.Tokenizer ?? settings.From
+        bool keepsTokenizer = folder.IsBegun && File.Exists(folder.Tokenizer);
+        string source = (keepsTokenizer ? folder.Tokenizer : settings.Tokenizer ?? settings.From)
             ?? throw new TernException(ErrorKind.Request, "no tokenizer is named; give a model file with --tokenizer, or make one with 'tern train-tokenizer FILES -o tokenizer.gguf'");
-        var corpus = new CorpusOptions(settings.Data, settings.Separator);
-        var heldOut = settings.HeldOutFiles.Count == 0 ? null : corpus with { Paths = settings.HeldOutFiles };
-        folder.CheckSpace(CorpusReader.TotalBytes(settings.Data) + (heldOut is null ? 0 : CorpusReader.TotalBytes(heldOut.Paths)));
+        var corpus = new CorpusOptions(settings.Data, settings.Separator) { Except = settings.HeldOutFiles };
+        var heldOut = settings.HeldOutFiles.Count == 0 ? null : new CorpusOptions(settings.HeldOutFiles, settings.Separator);
+        folder.CheckSpace(CorpusReader.TotalBytes(corpus) + (heldOut is null ? 0 : CorpusReader.TotalBytes(heldOut)));
 
-        CopyTokenizer(TokenizerSource.Read(source, warn), settings, folder.Tokenizer);
+        if (!keepsTokenizer)
+            CopyTokenizer(ReadTokenizer(source, settings.From, warn), settings, folder.Tokenizer);
         (Metadata metadata, Tokenizer tokenizer) = OpenTokenizer(folder, warn);
         ChatTemplate? template = Tern.Text.Templates.ChatTemplate.From(metadata, tokenizer, warn);
         TokenCacheWriter.Write(
@@ -98,6 +100,15 @@ internal sealed class RunData : IDisposable
     {
         using ModelSource file = Model.Open(folder.Tokenizer, new ModelOptions());
         return (file.Metadata, Tokenizer.From(file.Metadata, warn));
+    }
+
+    /// <summary>The tokenizer of a run, which must be that of the model that it starts from.</summary>
+    private static Metadata ReadTokenizer(string source, string? from, Action<string> warn)
+    {
+        Metadata metadata = TokenizerSource.Read(source, warn);
+        if (from is not null && from != source)
+            TokenizerSource.CheckSame(metadata, from, TokenizerSource.OfModel(from));
+        return metadata;
     }
 
     private static void CopyTokenizer(Metadata source, RunSettings settings, string target)

@@ -14,14 +14,19 @@ internal enum RunFieldKind
 }
 
 /// <summary>One field of a run's configuration, which is one member of the JSON file and one flag of the command line.</summary>
-internal sealed class RunField
+internal sealed record RunField
 {
+    private static readonly RunSettings s_defaults = new();
+
     private readonly Func<RunSettings, IReadOnlyList<string>, RunSettings> _set;
+
+    // When the field does nothing: the words behind "does nothing", or null, by the value of another field and whether precisions are compared.
+    private IReadOnlyList<Func<Func<string, string?>, bool, string?>> _idle = [];
 
     private RunField(string name, string help, RunFieldKind kind, string takes, Func<RunSettings, IReadOnlyList<string>, RunSettings> set)
     {
         (Name, Help, Kind, Takes, _set) = (name, help, kind, takes, set);
-        Flag = "--" + string.Concat(name.Select(c => char.IsAsciiLetterUpper(c) ? $"-{char.ToLowerInvariant(c)}" : $"{c}"));
+        Flag = FlagOf(name);
     }
 
     /// <summary>The member of the JSON file: <c>learningRate</c>.</summary>
@@ -38,8 +43,14 @@ internal sealed class RunField
     /// <summary>What values look like, for the help.</summary>
     public string Takes { get; }
 
-    /// <summary>Whether a continued run may have another value than it began with: such a field changes nothing of what is learned.</summary>
+    /// <summary>The value that counts when nobody sets one, as one would write it; null where it follows from other fields, or there is none.</summary>
+    public string? Default { get; private init; }
+
+    /// <summary>Whether a continued run may have another value than it began with: such a field changes nothing of what was learned so far.</summary>
     public bool MayChange { get; private init; }
+
+    /// <summary>The same of a comparison, whose runs must be alike.</summary>
+    public bool MayChangeInComparison { get; private init; }
 
     /// <summary>The settings with this field set.</summary>
     /// <param name="settings">Settings so far.</param>
@@ -60,8 +71,32 @@ internal sealed class RunField
         }
     }
 
-    /// <summary>A field that may differ when a run is continued.</summary>
-    public RunField Changeable() => new(Name, Help, Kind, Takes, _set) { MayChange = true };
+    /// <summary>Why the field does nothing beside the others, as the end of a sentence: <c>without --teacher</c>; null when it does something.</summary>
+    /// <param name="valueOf">The value of a field, its default included; null where there is none.</param>
+    /// <param name="compares">Whether precisions are compared.</param>
+    public string? WhyIdle(Func<string, string?> valueOf, bool compares) => _idle.Select(rule => rule(valueOf, compares)).FirstOrDefault(words => words is not null);
+
+    /// <summary>A field that may differ when a run, or a comparison, is continued.</summary>
+    public RunField Changeable() => this with { MayChange = true, MayChangeInComparison = true };
+
+    /// <summary>A field that may differ when a run is continued, but not when a comparison is.</summary>
+    public RunField ChangeableAlone() => this with { MayChange = true };
+
+    /// <summary>A field whose default is that of the settings.</summary>
+    public RunField Otherwise(Func<RunSettings, object> value) => this with { Default = Convert.ToString(value(s_defaults), CultureInfo.InvariantCulture) };
+
+    /// <summary>A field that does nothing beside another.</summary>
+    public RunField Not(string other, string why) => IdleWhen((valueOf, _) => valueOf(other) is null ? null : $"beside {FlagOf(other)}: {why}");
+
+    /// <summary>A field that does nothing unless another has a value.</summary>
+    public RunField Needs(string other, string wanted) => IdleWhen((valueOf, _) => valueOf(other) == wanted ? null : $"unless {FlagOf(other)} is {wanted}");
+
+    /// <summary>A field that does nothing without a teacher; a comparison has one of its own.</summary>
+    public RunField NeedsTeacher() => IdleWhen((valueOf, compares) => compares || valueOf("teacher") is not null ? null : "without --teacher");
+
+    /// <summary>A field that does nothing in a comparison, unless it has one value.</summary>
+    public RunField NotInComparison(string why, string? except = null) =>
+        IdleWhen((valueOf, compares) => compares && valueOf(Name) != except ? $"beside --compare: {why}" : null);
 
     public static RunField Text(string name, string takes, string help, Func<RunSettings, string, RunSettings> set) =>
         new(name, help, RunFieldKind.Text, takes, (settings, values) => set(settings, values[0]));
@@ -83,9 +118,19 @@ internal sealed class RunField
 
     public static RunField Choice(string name, IReadOnlyList<string> choices, string help, Func<RunSettings, string, RunSettings> set) =>
         new(name, help, RunFieldKind.Choice, string.Join('|', choices), (settings, values) =>
-            choices.Contains(values[0], StringComparer.Ordinal) ? set(settings, values[0]) : throw new FormatException($"one of {string.Join(", ", choices)}"));
+            choices.Contains(values[0], StringComparer.Ordinal) ? set(settings, values[0]) : throw new FormatException($"one of {string.Join(", ", choices)}"))
+        {
+            Default = choices.FirstOrDefault(choice => set(s_defaults, choice) == s_defaults),
+        };
 
     public static RunField Boolean(string name, string help, Func<RunSettings, bool, RunSettings> set) =>
         new(name, help, RunFieldKind.Boolean, "true|false", (settings, values) =>
-            bool.TryParse(values[0], out bool value) ? set(settings, value) : throw new FormatException("true or false"));
+            bool.TryParse(values[0], out bool value) ? set(settings, value) : throw new FormatException("true or false"))
+        {
+            Default = set(s_defaults, true) == s_defaults ? "true" : set(s_defaults, false) == s_defaults ? "false" : null,
+        };
+
+    private static string FlagOf(string name) => "--" + string.Concat(name.Select(c => char.IsAsciiLetterUpper(c) ? $"-{char.ToLowerInvariant(c)}" : $"{c}"));
+
+    private RunField IdleWhen(Func<Func<string, string?>, bool, string?> rule) => this with { _idle = [.. _idle, rule] };
 }

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Tern.Training.Runs;
 
 /// <summary>
-/// The folder of a run, locked while it is in use.
+/// The folder of a run, locked while it is in use. Nothing in it is replaced or removed but what a run writes, and only where a run was begun.
 /// <code>
 /// config.json       what was asked for            log.jsonl    one object per step
 /// tokenizer.gguf    the tokenizer's keys          loss.svg     curves
@@ -17,6 +17,23 @@ internal sealed class RunFolder : IDisposable
     private const string CheckpointPrefix = "step-";
     private const string CheckpointExtension = ".tern";
     private const string ReportExtension = ".md";
+    private const string PartialSuffix = ".tern-partial";
+
+    private const string
+        ConfigurationName = "config.json",
+        TokenizerName = "tokenizer.gguf",
+        TokensName = "tokens.bin",
+        LogName = "log.jsonl",
+        CurveName = "loss.svg",
+        ReportName = "report.md",
+        ModelName = "model.gguf",
+        HuggingFaceName = "huggingface",
+        CheckpointsName = "checkpoints",
+        LockName = "lock";
+
+    private static readonly string[] s_files = [ConfigurationName, TokenizerName, TokensName, LogName, CurveName, ReportName, ModelName];
+
+    private static readonly string[] s_names = [.. s_files, HuggingFaceName, CheckpointsName, LockName];
 
     private readonly FileStream _lock;
 
@@ -32,41 +49,56 @@ internal sealed class RunFolder : IDisposable
     /// <summary>The folder.</summary>
     public string Path { get; }
 
-    public string Configuration => In("config.json");
+    public string Configuration => In(ConfigurationName);
 
-    public string Tokenizer => System.IO.Path.Combine(_dataPath, "tokenizer.gguf");
+    public string Tokenizer => System.IO.Path.Combine(_dataPath, TokenizerName);
 
-    public string Tokens => System.IO.Path.Combine(_dataPath, "tokens.bin");
+    public string Tokens => System.IO.Path.Combine(_dataPath, TokensName);
 
-    public string Log => In("log.jsonl");
+    public string Log => In(LogName);
 
-    public string Curve => In("loss.svg");
+    public string Curve => In(CurveName);
 
-    public string Report => In("report.md");
+    public string Report => In(ReportName);
 
-    public string Model => In("model.gguf");
+    public string Model => In(ModelName);
 
-    public string HuggingFace => In("huggingface");
+    public string HuggingFace => In(HuggingFaceName);
 
-    private string Checkpoints => In("checkpoints");
+    /// <summary>Whether this is one of the runs of a comparison, which share their text.</summary>
+    public bool IsPart => _dataPath != Path;
 
-    /// <summary>Opens or makes the folder, and removes what an interrupted write may have left.</summary>
+    private string Checkpoints => In(CheckpointsName);
+
+    /// <summary>Opens or makes the folder, and removes what an interrupted write of a run may have left.</summary>
     /// <param name="path">The folder.</param>
-    /// <param name="dataPath">Where tokenizer and tokens lie; null is the folder itself. Runs that are compared share them.</param>
-    /// <exception cref="TernException">It cannot be made, or another run uses it.</exception>
-    public static RunFolder Open(string path, string? dataPath = null)
+    /// <param name="parts">Names of the folders in it for the runs of a comparison; none for a single run.</param>
+    /// <exception cref="TernException">It cannot be made, another run uses it, or it holds what no run wrote and a run would replace.</exception>
+    public static RunFolder Open(string path, params IReadOnlyList<string> parts)
+    {
+        CheckOwn(path, parts);
+        return OpenAt(path, path);
+    }
+
+    /// <summary>Opens or makes the folder of one of the runs that are compared in this one.</summary>
+    /// <exception cref="TernException">It cannot be made.</exception>
+    public RunFolder OpenPart(string name) => OpenAt(In(name), Path);
+
+    private static RunFolder OpenAt(string path, string dataPath)
     {
         FileStream? @lock = null;
         try
         {
-            Directory.CreateDirectory(System.IO.Path.Combine(path, "checkpoints"));
-            @lock = new FileStream(System.IO.Path.Combine(path, "lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            foreach (string leftover in Directory.GetDirectories(path, "*.tern-partial", SearchOption.AllDirectories))
-                Directory.Delete(leftover, recursive: true);
-            foreach (string leftover in (string[])["*.tern-partial", "*.tern-lock"])
-                foreach (string file in Directory.GetFiles(path, leftover, SearchOption.AllDirectories))
-                    File.Delete(file);
-            return new RunFolder(path, dataPath ?? path, @lock);
+            string checkpoints = System.IO.Path.Combine(path, CheckpointsName);
+            Directory.CreateDirectory(checkpoints);
+            @lock = new FileStream(System.IO.Path.Combine(path, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            if (Directory.Exists(System.IO.Path.Combine(path, HuggingFaceName + PartialSuffix)))
+                Directory.Delete(System.IO.Path.Combine(path, HuggingFaceName + PartialSuffix), recursive: true);
+            foreach (string name in (string[])[.. s_files.Select(name => name + PartialSuffix), HuggingFaceName + ".tern-lock"])
+                File.Delete(System.IO.Path.Combine(path, name));
+            foreach (string file in Directory.GetFiles(checkpoints, CheckpointPrefix + "*" + PartialSuffix))
+                File.Delete(file);
+            return new RunFolder(path, dataPath, @lock);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -80,8 +112,25 @@ internal sealed class RunFolder : IDisposable
 
     /// <summary>The same of a folder that is not open.</summary>
     public static bool HasRun(string path) =>
-        File.Exists(System.IO.Path.Combine(path, "config.json"))
-        && Directory.EnumerateFiles(path, CheckpointPrefix + "*" + CheckpointExtension, SearchOption.AllDirectories).Any();
+        File.Exists(System.IO.Path.Combine(path, ConfigurationName)) && (HasCheckpoint(path) || Directory.EnumerateDirectories(path).Any(HasCheckpoint));
+
+    /// <summary>Whether the run that is there is a comparison: its checkpoints lie in the folders of its runs.</summary>
+    public static bool HasComparison(string path) => HasRun(path) && !HasCheckpoint(path);
+
+    /// <summary>Refuses an input that a new run would replace.</summary>
+    /// <param name="folder">The run folder.</param>
+    /// <param name="path">The input; null where there is none.</param>
+    /// <param name="name">What it is, for the message.</param>
+    /// <exception cref="TernException">It has a name in the folder that the run writes.</exception>
+    public static void CheckApart(string folder, string? path, string name)
+    {
+        if (path is null)
+            return;
+        string first = System.IO.Path.GetRelativePath(System.IO.Path.GetFullPath(folder), System.IO.Path.GetFullPath(path))
+            .Split(System.IO.Path.DirectorySeparatorChar, System.IO.Path.AltDirectorySeparatorChar)[0];
+        if (s_names.Contains(first, StringComparer.OrdinalIgnoreCase))
+            throw new TernException(ErrorKind.Request, $"{path}: {name} lies in the run folder under a name that the run itself writes; move it, or name another folder with --out");
+    }
 
     /// <summary>The file of a step's checkpoint.</summary>
     public string CheckpointOf(int step) =>
@@ -97,7 +146,7 @@ internal sealed class RunFolder : IDisposable
     public long CheckpointBytes() => CheckpointsInOrder().Sum(path => new FileInfo(path).Length);
 
     /// <summary>Removes all but the last checkpoints, and reports whose checkpoint is gone or never came to be.</summary>
-    /// <exception cref="TernException">A file cannot be deleted.</exception>
+    /// <exception cref="TernException">A checkpoint cannot be deleted.</exception>
     public void Prune(int keep)
     {
         List<string> all = CheckpointsInOrder();
@@ -105,13 +154,24 @@ internal sealed class RunFolder : IDisposable
         {
             foreach (string path in all.Take(Math.Max(0, all.Count - keep)))
                 File.Delete(path);
-            foreach (string report in Directory.GetFiles(Checkpoints, CheckpointPrefix + "*" + ReportExtension))
-                if (!File.Exists(System.IO.Path.ChangeExtension(report, CheckpointExtension)))
-                    File.Delete(report);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new TernException(ErrorKind.File, $"{Checkpoints}: an old checkpoint cannot be deleted: {e.Message}; check the folder's permissions", e);
+        }
+
+        foreach (string report in Directory.GetFiles(Checkpoints, CheckpointPrefix + "*" + ReportExtension))
+        {
+            if (File.Exists(System.IO.Path.ChangeExtension(report, CheckpointExtension)))
+                continue;
+            try
+            {
+                File.Delete(report);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // Another program shows it; the next time it goes.
+            }
         }
     }
 
@@ -122,13 +182,58 @@ internal sealed class RunFolder : IDisposable
     /// <exception cref="TernException">The disk has less.</exception>
     public void CheckSpace(long bytes)
     {
-        long free = new DriveInfo(System.IO.Path.GetFullPath(Path)).AvailableFreeSpace;
-        if (free < bytes)
+        if (FreeBytes(Path) is { } free && free < bytes)
         {
             throw new TernException(
                 ErrorKind.Limit,
                 string.Create(CultureInfo.InvariantCulture, $"{Path}: the run will write about {bytes / 1e6:0} MB, and the disk has {free / 1e6:0} MB free; make room, or keep fewer checkpoints with --keep"));
         }
+    }
+
+    /// <summary>Bytes that are free on the disk of a folder; null where the system does not say, as of a share of the network on Windows.</summary>
+    public static long? FreeBytes(string path)
+    {
+        try
+        {
+            return new DriveInfo(System.IO.Path.GetFullPath(path)).AvailableFreeSpace;
+        }
+        catch (Exception e) when (e is ArgumentException or IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Refuses a folder without a run in it that holds what a run would replace.</summary>
+    private static void CheckOwn(string path, IReadOnlyList<string> parts)
+    {
+        // With checkpoints it is a run's, and whoever reads its configuration says what may be wrong with that.
+        if (!Directory.Exists(path) || HasRun(path) || HasConfiguration(path))
+            return;
+        foreach (string name in (string[])[.. s_names, .. parts])
+            if (Holds(System.IO.Path.Combine(path, name)))
+                throw new TernException(ErrorKind.Request, $"{path}: the folder holds '{name}' and no run that it could belong to, and a run would replace it; name another folder with --out");
+
+        // What a run leaves that was killed before it wrote its configuration is empty.
+        static bool Holds(string path) => File.Exists(path) ? new FileInfo(path).Length > 0 : Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any();
+    }
+
+    /// <summary>Whether there is the configuration of a run, and not a file of that name by somebody else.</summary>
+    private static bool HasConfiguration(string path)
+    {
+        try
+        {
+            return RunConfiguration.Read(System.IO.Path.Combine(path, ConfigurationName)).Has("out");
+        }
+        catch (TernException)
+        {
+            return false;
+        }
+    }
+
+    private static bool HasCheckpoint(string path)
+    {
+        string checkpoints = System.IO.Path.Combine(path, CheckpointsName);
+        return Directory.Exists(checkpoints) && Directory.EnumerateFiles(checkpoints, CheckpointPrefix + "*" + CheckpointExtension).Any();
     }
 
     private string In(string name) => System.IO.Path.Combine(Path, name);

@@ -31,6 +31,16 @@ internal static class RunPlan
     /// <summary>Sequences computed at a time.</summary>
     public static int MicroSequences(RunSettings settings) => settings.MicroBatch > 0 ? Math.Min(settings.MicroBatch, settings.Batch) : settings.Batch;
 
+    /// <summary>Tokens computed at a time.</summary>
+    /// <exception cref="TernException">More than can be counted.</exception>
+    public static int MicroTokens(RunSettings settings, int context)
+    {
+        long tokens = (long)MicroSequences(settings) * context;
+        return tokens <= int.MaxValue
+            ? (int)tokens
+            : throw new TernException(ErrorKind.Limit, string.Create(CultureInfo.InvariantCulture, $"{MicroSequences(settings)} sequences of {context} tokens at a time need more memory than can be counted; a smaller --micro-batch, --batch or --context needs less"));
+    }
+
     /// <summary>Bytes of memory that a run takes with its teacher; refuses what the machine does not have, and is asked before any is taken.</summary>
     /// <param name="shape">The model.</param>
     /// <param name="recipe">How it is trained.</param>
@@ -40,22 +50,22 @@ internal static class RunPlan
     /// <exception cref="TernException">There is less.</exception>
     public static long CheckMemory(ModelShape shape, TrainingRecipe recipe, RunSettings settings, int threads, TeacherMemory? teacher)
     {
-        int sequences = MicroSequences(settings);
+        int sequences = MicroSequences(settings), tokens = MicroTokens(settings, shape.Context);
         long needed = Trainer.MemoryNeeded(shape, recipe, sequences, shape.Context, threads);
         string ofTeacher = "";
         if (teacher is { } taken)
         {
-            long bytes = taken.Bytes + (sizeof(float) * Distiller.FloatsNeeded(settings.Distillation, shape, taken.Shape, sequences * shape.Context, threads));
+            long bytes = taken.Bytes + (sizeof(float) * Distiller.FloatsNeeded(settings.Distillation, shape, taken.Shape, tokens, threads));
             needed += bytes;
             ofTeacher = string.Create(CultureInfo.InvariantCulture, $", {bytes / 1e6:0} MB of it for the teacher of {taken.Shape.Parameters / 1e6:0.0} million");
         }
 
-        long available = AvailableMemory();
+        (long available, bool isFree) = AvailableMemory();
         if (needed > available * (1 - MemoryReserve))
         {
             throw new TernException(
                 ErrorKind.Limit,
-                string.Create(CultureInfo.InvariantCulture, $"training {shape.Parameters / 1e6:0.0} million weights with {sequences} sequences of {shape.Context} at a time needs about {needed / 1e6:0} MB of memory{ofTeacher}, and {available / 1e6:0} MB are free; a smaller --micro-batch, --context or --size needs less"));
+                string.Create(CultureInfo.InvariantCulture, $"training {shape.Parameters / 1e6:0.0} million weights with {sequences} sequences of {shape.Context} at a time needs about {needed / 1e6:0} MB of memory{ofTeacher}, and {(isFree ? Text($"{available / 1e6:0} MB are free") : Text($"the machine has {available / 1e6:0} MB altogether"))}; a smaller --micro-batch, --context or --size needs less"));
         }
 
         return needed;
@@ -98,15 +108,17 @@ internal static class RunPlan
             data.Next(batch.Inputs.AsSpan(row * batch.Length, batch.Length), batch.Targets.AsSpan(row * batch.Length, batch.Length));
     }
 
-    /// <summary>Memory that is free now: what Linux says, and never more than the limit of the process.</summary>
-    private static long AvailableMemory()
+    /// <summary>Memory that is free now, as Linux says, and never more than the limit of the process; elsewhere that limit, which is not known to be free.</summary>
+    private static (long Bytes, bool IsFree) AvailableMemory()
     {
         long limit = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         const string file = "/proc/meminfo", field = "MemAvailable:";
         if (!File.Exists(file))
-            return limit;
+            return (limit, false);
         string? line = File.ReadLines(file).FirstOrDefault(l => l.StartsWith(field, StringComparison.Ordinal));
         string number = line?[field.Length..].Replace("kB", "", StringComparison.Ordinal).Trim() ?? "";
-        return long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out long kibibytes) ? Math.Min(limit, kibibytes * 1024) : limit;
+        return long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out long kibibytes) ? (Math.Min(limit, kibibytes * 1024), true) : (limit, false);
     }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,3 +1,4 @@
+using Tern.Files;
 using Tern.Machine;
 using Tern.Training.Checkpoints;
 
@@ -22,28 +23,47 @@ internal sealed class TeacherModel : IDisposable
     public Trainer Trainer => _trainer ??= _read();
 
     /// <summary>The teacher that the settings name, or null.</summary>
-    /// <exception cref="TernException">It is no model that can teach.</exception>
-    public static TeacherModel? Find(RunSettings settings, WorkerPool pool)
+    /// <param name="settings">The run's.</param>
+    /// <param name="tokenizer">The file with the run's tokenizer.</param>
+    /// <param name="pool">Workers.</param>
+    /// <exception cref="TernException">It is no model that can teach, or has other tokens.</exception>
+    public static TeacherModel? Find(RunSettings settings, string tokenizer, WorkerPool pool)
     {
         if (settings.Teacher is not { } path)
             return null;
-        int sequences = RunPlan.MicroSequences(settings);
+        if (TokensOf(path) is { } theirs)
+            TokenizerSource.CheckSame(TokenizerSource.OfModel(tokenizer), path, theirs);
+        int tokens = RunPlan.MicroTokens(settings, settings.Context);
         if (path.EndsWith(".tern", StringComparison.OrdinalIgnoreCase))
         {
-            // A checkpoint comes with its moments.
+            // A checkpoint comes with its moments. Whoever taught it is not needed any more.
             CheckpointHeader header = Trainer.Describe(path);
-            long bytes = Trainer.MemoryNeeded(header.Shape, header.Recipe, sequences, settings.Context, pool.Threads);
-            return new TeacherModel(new TeacherMemory(header.Shape, bytes), isOwn: true, () => Trainer.Load(path, pool, null, out _));
+            long bytes = Trainer.MemoryNeeded(header.Shape, header.Recipe, RunPlan.MicroSequences(settings), settings.Context, pool.Threads);
+            return new TeacherModel(new TeacherMemory(header.Shape, bytes), isOwn: true, () => Trainer.Load(path, pool, null, recipe => recipe with { Distillation = null }, out _));
         }
 
         ModelShape shape = Trainer.ShapeOf(path, settings.Context, subNorms: null);
         var recipe = new TrainingRecipe { Linear = new Quantizer { Precision = LinearPrecision.Full } };
-        long needed = Trainer.MemoryNeededToTeach(shape, checked(sequences * settings.Context), pool.Threads);
+        long needed = Trainer.MemoryNeededToTeach(shape, tokens, pool.Threads);
         return new TeacherModel(new TeacherMemory(shape, needed), isOwn: true, () => Trainer.From(path, shape, recipe, settings.Seed, pool, null));
     }
 
     /// <summary>A trainer that is there anyway, which stays its owner's.</summary>
     public static TeacherModel Of(Trainer trainer) => new(new TeacherMemory(trainer.Shape, 0), isOwn: false, () => trainer);
+
+    /// <summary>The keys of a teacher's tokenizer; of a checkpoint those in its run folder, or null where they are gone.</summary>
+    private static Metadata? TokensOf(string path)
+    {
+        if (path.EndsWith(".tern", StringComparison.OrdinalIgnoreCase))
+        {
+            string? run = Path.GetDirectoryName(Path.GetDirectoryName(Path.GetFullPath(path)));
+            path = Path.Combine(run ?? "", "tokenizer.gguf");
+            if (!File.Exists(path))
+                return null;
+        }
+
+        return TokenizerSource.OfModel(path);
+    }
 
     public void Dispose()
     {

@@ -73,8 +73,8 @@ internal sealed class TrainingRun : IDisposable
                 settings = settings with { Context = header.Shape.Context };
                 data = RunData.Open(folder, settings);
                 memory = RunPlan.CheckMemory(header.Shape, header.Recipe, settings, pool.Threads, teacher?.Memory);
-                int steps = Reaimed(settings, header, checkpoint, observer);
-                trainer = Trainer.Load(checkpoint, pool, teacher?.Trainer, recipe => recipe with { Steps = steps }, out byte[] position);
+                TrainingRecipe reaimed = Reaimed(settings, header, checkpoint, observer);
+                trainer = Trainer.Load(checkpoint, pool, teacher?.Trainer, _ => reaimed, out byte[] position);
                 data.Restore(position, checkpoint);
             }
             else
@@ -158,15 +158,28 @@ internal sealed class TrainingRun : IDisposable
         _data.Dispose();
     }
 
-    /// <summary>The steps of a run that goes on: those it was begun with, or others that are asked for now.</summary>
-    private static int Reaimed(RunSettings settings, CheckpointHeader header, string checkpoint, IRunObserver observer)
+    /// <summary>The recipe of a run that goes on: the one it was begun with, with other steps and learning rates that are asked for now.</summary>
+    private static TrainingRecipe Reaimed(RunSettings settings, CheckpointHeader header, string checkpoint, IRunObserver observer)
     {
-        int steps = settings.Steps > 0 ? settings.Steps : header.Recipe.Steps;
-        if (steps < header.StepsDone)
-            throw new TernException(ErrorKind.Request, string.Create(CultureInfo.InvariantCulture, $"{checkpoint}: {header.StepsDone} steps are done, more than the {steps} of --steps; give at least as many"));
-        if (steps != header.Recipe.Steps)
-            observer.Note(string.Create(CultureInfo.InvariantCulture, $"the run ends at step {steps} now, not {header.Recipe.Steps}; the learning rate goes to the new end from here on"));
-        return steps;
+        TrainingRecipe begun = header.Recipe, recipe = settings.Reaimed(begun);
+        if (recipe.Steps < header.StepsDone)
+            throw new TernException(ErrorKind.Request, string.Create(CultureInfo.InvariantCulture, $"{checkpoint}: {header.StepsDone} steps are done, more than the {recipe.Steps} of --steps; give at least as many"));
+        if (recipe.Steps != begun.Steps)
+        {
+            CheckWarmUp(recipe);
+            observer.Note(string.Create(CultureInfo.InvariantCulture, $"the run ends at step {recipe.Steps} now, not {begun.Steps}; the learning rate goes to the new end from here on"));
+        }
+
+        if ((recipe.LearningRate, recipe.SecondLearningRate) != (begun.LearningRate, begun.SecondLearningRate))
+            observer.Note(string.Create(CultureInfo.InvariantCulture, $"the peaks of the learning rate are {recipe.LearningRate} and {recipe.SecondLearningRate} from here on, not {begun.LearningRate} and {begun.SecondLearningRate}"));
+        return recipe;
+    }
+
+    /// <summary>Refuses a run whose end finds the weights only partly quantized.</summary>
+    private static void CheckWarmUp(TrainingRecipe recipe)
+    {
+        if (recipe.QuantizationWarmUpSteps >= recipe.Steps)
+            throw new TernException(ErrorKind.Request, string.Create(CultureInfo.InvariantCulture, $"quantization would be blended in over {recipe.QuantizationWarmUpSteps} steps, and the run has only {recipe.Steps}; give fewer --quantization-warm-up-steps, or more --steps"));
     }
 
     private static (Trainer Trainer, long MemoryBytes) Begin(RunSettings settings, RunData data, WorkerPool pool, TeacherModel? teacher, IRunObserver observer)
@@ -177,8 +190,9 @@ internal sealed class TrainingRun : IDisposable
         shape.Validate("the model");
         planned.Validate("the run");
         long memory = RunPlan.CheckMemory(shape, planned, settings, pool.Threads, teacher?.Memory);
-        int steps = RunPlan.Steps(settings, distils, Create, data.Train, observer.Note);
-        return (Create(settings.RecipeFor(steps, distils)), memory);
+        TrainingRecipe recipe = settings.RecipeFor(RunPlan.Steps(settings, distils, Create, data.Train, observer.Note), distils);
+        CheckWarmUp(recipe);
+        return (Create(recipe), memory);
 
         Trainer Create(TrainingRecipe recipe) => settings.From is { } from
             ? Trainer.From(from, shape, recipe, settings.Seed, pool, teacher?.Trainer)
@@ -245,7 +259,7 @@ internal sealed class TrainingRun : IDisposable
         _observer.Saved(path);
     }
 
-    private void WriteCheckpointReport(StepRecord record) => CheckpointReport.Write(_folder.ReportOf(_trainer.StepsDone), record, Recipe);
+    private void WriteCheckpointReport(StepRecord record) => CheckpointReport.Write(_folder.ReportOf(_trainer.StepsDone), record, Recipe, _observer.Note);
 
     private string? Export()
     {
@@ -296,13 +310,13 @@ internal sealed class TrainingRun : IDisposable
 
     private void WriteReport(RunLog log, HeldOutScore? final)
     {
-        LossCurve.Write(_folder.Curve, log.Records, Recipe);
-        RunReport.Write(_folder.Report, Summary(), _settings, _data.HeldOutNames, log.Records, final);
+        LossCurve.Write(_folder.Curve, log.Records, Recipe, _observer.Note);
+        RunReport.Write(_folder.Report, Summary(), _settings, _data.HeldOutNames, log.Records, final, _observer.Note);
     }
 
     private TernException NotFinite(int step, string place) => new(
         ErrorKind.Engine,
         string.Create(
             CultureInfo.InvariantCulture,
-            $"step {step}: the loss is no number any more; the first place that is not finite is {place}; the last good checkpoint is {_folder.LastCheckpoint()}; go on from it with a smaller --learning-rate in a new folder"));
+            $"step {step}: the loss is no number any more; the first place that is not finite is {place}; the last good checkpoint is {_folder.LastCheckpoint()}; {(_folder.IsPart ? "compare anew with a smaller --learning-rate in another folder" : "the same command with a smaller --learning-rate goes on from it")}"));
 }

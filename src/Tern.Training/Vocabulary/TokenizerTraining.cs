@@ -47,7 +47,7 @@ internal static class TokenizerTraining
         CheckSpecial(options.Special);
 
         var words = new WordCounts(options.PreTokenizer);
-        double total = Math.Max(1, CorpusReader.TotalBytes(options.Corpus.Paths));
+        double total = Math.Max(1, CorpusReader.TotalBytes(options.Corpus));
         foreach (CorpusPiece piece in CorpusReader.Read(options.Corpus, bytes => progress(ReadingShare * bytes / total)))
         {
             cancellation.ThrowIfCancellationRequested();

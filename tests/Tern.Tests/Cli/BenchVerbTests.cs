@@ -42,9 +42,22 @@ public sealed class BenchVerbTests : IDisposable
         JsonElement figures = Json(TernProcess.Run("bench", "train", "--size", "tiny", "--context", "24", "--batch", "1", "--steps", "1", "-t", "1", "--precision", precision, "--optimizer", optimizer).AssertSucceeds().LastLine);
 
         Assert.Equal(853_376, figures.GetProperty("parameters").GetInt64());
+        Assert.Equal((precision, optimizer), (figures.GetProperty("precision").GetString(), figures.GetProperty("optimizer").GetString()));
+        Assert.Equal((24, 1), (figures.GetProperty("context").GetInt32(), figures.GetProperty("batch").GetInt32()));
+        Assert.True(figures.GetProperty("memoryBytes").GetInt64() > 16 * 853_376);
         foreach (string field in (string[])["tokensPerSecond", "tokensPerCpuSecond", "floatOpsPerSecond", "shareOfFloatPeak"])
             Assert.True(figures.GetProperty(field).GetDouble() > 0, field);
         Assert.NotEqual("", figures.GetProperty("machine").GetProperty("processor").GetString());
+    }
+
+    [Theory]
+    [InlineData("8192", "MB of memory, and")]
+    [InlineData("65536", "more memory than can be counted")]
+    public void Training_that_the_memory_is_too_small_for_is_refused(string batch, string says)
+    {
+        TernResult result = TernProcess.Run("bench", "train", "--size", "16m", "--context", "65536", "--batch", batch, "-t", "1");
+        result.AssertFails(65, "limit");
+        Assert.Contains(says, result.Error, StringComparison.Ordinal);
     }
 
     [Fact]

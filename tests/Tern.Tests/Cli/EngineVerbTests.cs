@@ -178,8 +178,10 @@ public sealed class EngineVerbTests
         Assert.True(figures.GetProperty("ceiling").GetProperty("bytesPerToken").GetInt64() > 0);
     }
 
-    [Fact]
-    public void An_interrupt_ends_promptly_with_130()
+    [Theory]
+    [InlineData("-INT", 130)]
+    [InlineData("-TERM", 143)]
+    public void A_signal_ends_promptly_with_its_code(string signal, int exitCode)
     {
         if (OperatingSystem.IsWindows())
             return; // there is no kill -INT
@@ -187,11 +189,11 @@ public sealed class EngineVerbTests
         using Process process = TernProcess.Start(["bench", "-p", "64", "-n", "64", "-r", "1000", "-t", "1"]);
         Thread.Sleep(1500);
         Assert.False(process.HasExited);
-        using (Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]))
+        using (Process kill = Process.Start("kill", [signal, $"{process.Id}"]))
             kill.WaitForExit();
 
         Assert.True(process.WaitForExit(TimeSpan.FromSeconds(5)));
-        Assert.Equal(130, process.ExitCode);
+        Assert.Equal(exitCode, process.ExitCode);
         Assert.Equal("", process.StandardError.ReadToEnd());
     }
 

@@ -23,6 +23,7 @@ public sealed partial class DivergenceTests : IDisposable
         Match said = Sentence().Match(result.Error);
         Assert.True(said.Success, result.Error);
         Assert.Equal(1, result.ExitCode);
+        Assert.EndsWith("; the same command with a smaller --learning-rate goes on from it\n", result.Error, StringComparison.Ordinal);
         string checkpoint = said.Groups["checkpoint"].Value;
         Assert.Equal(TinyRun.Checkpoints(_run.In("run")).Last(name => name.EndsWith(".tern", StringComparison.Ordinal)), Path.GetFileName(checkpoint));
         Assert.Matches(@"^(token_embd|output(_norm)?|gradient norm|blk\.\d+\.\w+)$", said.Groups["place"].Value);

@@ -3,6 +3,8 @@ using System.Text.Json;
 using Tern.Machine;
 using Tern.Tests.Cli;
 using Tern.Training;
+using Tern.Training.Reports;
+using Tern.Training.Runs;
 
 namespace Tern.Tests.Training.Runs;
 
@@ -66,6 +68,32 @@ public sealed class RunReportTests : IDisposable
         _run.Run("run", 4).AssertSucceeds();
         Assert.Equal(before, File.ReadAllText(log));
         Assert.Contains("| blk.0 | ", File.ReadAllText(_run.In("run", "report.md")), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_warning_about_the_middle_is_a_sentence_in_front_of_it_alone()
+    {
+        var recipe = new TrainingRecipe { Steps = 10 };
+        Assert.StartsWith("The loss will fall faster", RunReport.HalfWay(recipe, 4), StringComparison.Ordinal);
+        Assert.Equal("", RunReport.HalfWay(recipe, 5));
+        Assert.Equal("", RunReport.HalfWay(recipe with { Schedule = LearningSchedule.Cosine }, 4));
+    }
+
+    [Fact]
+    public void A_report_that_cannot_be_replaced_is_worth_a_line_and_not_the_run()
+    {
+        _run.Job(_run.Fields("run", 2));
+        foreach (string name in (string[])["report.md", "loss.svg"])
+        {
+            File.Delete(_run.In("run", name));
+            Directory.CreateDirectory(_run.In("run", name, "held"));
+        }
+
+        var observer = new RecordingObserver();
+        RunResult result = _run.Job(_run.Fields("run", 4), observer);
+        Assert.True(result.Finished);
+        foreach (string name in (string[])["report.md", "loss.svg"])
+            Assert.Contains(observer.Notes, note => note.StartsWith(_run.In("run", name), StringComparison.Ordinal) && note.EndsWith("; the run goes on without it", StringComparison.Ordinal));
     }
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);

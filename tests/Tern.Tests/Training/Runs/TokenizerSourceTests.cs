@@ -22,6 +22,7 @@ public sealed class TokenizerSourceTests : IDisposable
 
     [Theory]
     [InlineData("learned.json")]
+    [InlineData("learned.tokens")]
     [InlineData("folder/tokenizer.json")]
     [InlineData("folder")]
     public void Every_form_gives_the_run_of_the_model_file(string form)
@@ -77,6 +78,7 @@ public sealed class TokenizerSourceTests : IDisposable
         TrainedVocabulary vocabulary = TokenizerTraining.Run(
             new TokenizerTrainingOptions { Corpus = new CorpusOptions([_run.Text], DocumentSeparator.WholeFile), Tokens = 320, Special = [] }, _ => { }, CancellationToken.None);
         TokenizerTraining.WriteJson(_run.Folder.File("learned.json"), vocabulary);
+        TokenizerTraining.WriteJson(_run.Folder.File("learned.tokens"), vocabulary);
         Directory.CreateDirectory(_run.Folder.File("folder"));
         TokenizerTraining.WriteJson(_run.Folder.File("folder/tokenizer.json"), vocabulary);
         File.WriteAllText(_run.Folder.File("folder/tokenizer_config.json"), """{"bos_token": "<|begin|>", "eos_token": {"content": "<|end|>"}}""");

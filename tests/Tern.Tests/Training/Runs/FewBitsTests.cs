@@ -3,7 +3,7 @@ using Tern.Training.Data;
 using Tern.Training.Runs;
 using Tern.Training.Vocabulary;
 
-namespace Tern.Tests.Training.Data;
+namespace Tern.Tests.Training.Runs;
 
 /// <summary>The order of the methods on real text, by the comparison that <c>tern train --compare</c> makes, with a tokenizer learned from the same text.</summary>
 public sealed class FewBitsTests
@@ -33,7 +33,7 @@ public sealed class FewBitsTests
                 ("evaluateEvery", "1000"), ("checkpointEvery", "1000"), ("sampleTokens", "0"), ("export", "none"),
             ])
             configuration.Set(name, [value]);
-        IReadOnlyList<ComparisonRow> rows = ComparisonJob.Run(configuration, field => field.Name, resume: false, new SilentObserver(), CancellationToken.None)!;
+        IReadOnlyList<ComparisonRow> rows = ComparisonJob.Run(configuration, field => field.Name, resume: false, new RecordingObserver(), CancellationToken.None)!;
 
         double full = Loss("full precision"), ternary = Loss("ternary, trained so"), binary = Loss("binary, trained so"), afterwards = Loss("ternary afterwards");
         string seen = string.Join(", ", rows.Select(row => $"{row.Name} {row.Score.Loss:f4}"));
@@ -43,24 +43,5 @@ public sealed class FewBitsTests
         Assert.True(Loss("ternary afterwards, by rows (TWN)") < afterwards, seen);
 
         double Loss(string name) => rows.Single(row => row.Name == name).Score.Loss;
-    }
-
-    private sealed class SilentObserver : IRunObserver
-    {
-        public void Started(RunSummary run)
-        {
-        }
-
-        public void Stepped(StepRecord step, double secondsLeft)
-        {
-        }
-
-        public void Saved(string path)
-        {
-        }
-
-        public void Note(string text)
-        {
-        }
     }
 }

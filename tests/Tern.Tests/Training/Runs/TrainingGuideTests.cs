@@ -1,10 +1,11 @@
 using System.Text.RegularExpressions;
 using Tern.Tests.Cli;
 using Tern.Tests.Files;
+using Tern.Tests.Training.Data;
 using Tern.Training;
 using Tern.Training.Runs;
 
-namespace Tern.Tests.Training.Data;
+namespace Tern.Tests.Training.Runs;
 
 /// <summary>What docs/training.md shows is run, and its table of sizes is the program's.</summary>
 public sealed partial class TrainingGuideTests

@@ -6,24 +6,20 @@ using Tern.Machine;
 using Tern.Models;
 using Tern.Numerics;
 using Tern.Tests.Cli;
-using Tern.Tests.Files;
 using Tern.Tests.Models;
+using Tern.Tests.Training.Data;
 using Tern.Training;
 using Tern.Training.Data;
 using Tern.Training.Runs;
 
-namespace Tern.Tests.Training.Data;
+namespace Tern.Tests.Training.Runs;
 
 /// <summary>Runs of the real program with a teacher, from another model, with averages and short masters: they end as they should, also in two parts.</summary>
 public sealed partial class TeachingRunTests : IDisposable
 {
-    private readonly TempFolder _folder = new();
-    private readonly string _text;
-    private readonly string _tokenizer;
+    private readonly TinyRun _run = new();
 
-    public TeachingRunTests() => (_text, _tokenizer) = TinyCorpus.Write(_folder);
-
-    public void Dispose() => _folder.Dispose();
+    public void Dispose() => _run.Dispose();
 
     [Theory]
     [InlineData("cosine")]
@@ -32,8 +28,8 @@ public sealed partial class TeachingRunTests : IDisposable
     {
         string[] teaching = ["--teacher", Teacher(), "--attention-weight", "0.5", "--attention-relation", relation, "--relation-heads", "4"];
         Train("taught", 6, teaching).AssertSucceeds();
-        string run = _folder.File("taught");
-        foreach (JsonElement step in Log(run))
+        string run = _run.In("taught");
+        foreach (JsonElement step in TinyRun.Log(run))
         {
             JsonElement terms = step.GetProperty("teacher");
             double other = terms.GetProperty("otherGradient").GetDouble(), attention = terms.GetProperty("attentionGradient").GetDouble();
@@ -46,7 +42,7 @@ public sealed partial class TeachingRunTests : IDisposable
         Assert.Contains("## What the teacher gave", report, StringComparison.Ordinal);
         Assert.Contains(relation == "dot" ? "scaled products" : "cosines", report, StringComparison.Ordinal);
         AssertGoesOnAlike("taught", 6, teaching);
-        Assert.Equal(6, Log(run).Count(step => step.TryGetProperty("teacher", out _)));
+        Assert.Equal(6, TinyRun.Log(run).Count(step => step.TryGetProperty("teacher", out _)));
     }
 
     [Fact]
@@ -55,7 +51,7 @@ public sealed partial class TeachingRunTests : IDisposable
         const float decay = 0.75f;
         string[] average = ["--average-decay", "0.75", "--precision", "full", "--export", "f32", "--export-embeddings", "f32", "--keep", "10"];
         TernResult result = Train("average", 5, [.. average, "--checkpoint-every", "1"]).AssertSucceeds();
-        string run = _folder.File("average"), model = Path.Combine(run, "model.gguf");
+        string run = _run.In("average"), model = Path.Combine(run, "model.gguf");
         using var pool = new WorkerPool(1);
         float[] expected = [];
         for (int step = 1; step <= 5; step++)
@@ -91,23 +87,23 @@ public sealed partial class TeachingRunTests : IDisposable
         Train("short", 6, masters).AssertSucceeds();
         AssertGoesOnAlike("short", 6, masters);
         using var pool = new WorkerPool(1);
-        using var trainer = Trainer.Load(CheckpointOf(_folder.File("short"), 6), pool, null, out _);
+        using var trainer = Trainer.Load(CheckpointOf(_run.In("short"), 6), pool, null, out _);
         Assert.All(trainer.EditWeights().Span.ToArray(), weight => Assert.Equal(0u, BitConverter.SingleToUInt32Bits(weight) & 0xFFFF));
     }
 
     [Fact]
     public void Hours_become_steps_at_the_speed_of_the_machine()
     {
-        string[] arguments = [.. Arguments("hours"), "--hours", "0.001", "--evaluate-every", "1000000", "--checkpoint-every", "1000000"];
+        string[] arguments = [.. _run.Arguments("hours", 0), "--hours", "0.001", "--evaluate-every", "1000000", "--checkpoint-every", "1000000"];
         TernResult result = TernProcess.Run(arguments).AssertSucceeds();
         int steps = int.Parse(StepsInHours().Match(result.Output).Groups["steps"].Value, CultureInfo.InvariantCulture);
 
-        string run = _folder.File("hours");
-        Assert.Equal(Enumerable.Range(1, steps), Log(run).Select(step => step.GetProperty("step").GetInt32()));
+        string run = _run.In("hours");
+        Assert.Equal(Enumerable.Range(1, steps), TinyRun.Log(run).Select(step => step.GetProperty("step").GetInt32()));
         Assert.True(File.Exists(Path.Combine(run, "model.gguf")));
         TernResult again = TernProcess.Run(arguments).AssertSucceeds();
         Assert.DoesNotContain("in 0.001 hours", again.Output, StringComparison.Ordinal);
-        Assert.Equal(steps, Log(run).Length);
+        Assert.Equal(steps, TinyRun.Log(run).Count);
     }
 
     [Theory]
@@ -116,21 +112,17 @@ public sealed partial class TeachingRunTests : IDisposable
     public void A_plain_model_gets_sub_norms_and_is_blended_into_ternary(bool asFolder)
     {
         var checkpoint = new TinyCheckpoint("llama", LinearForm.Dense, TensorType.F32);
-        string model = _folder.File(asFolder ? "tiny" : "tiny.gguf");
+        string model = _run.Folder.File(asFolder ? "tiny" : "tiny.gguf");
         if (asFolder)
             checkpoint.WriteFolder(model);
         else
             checkpoint.WriteGguf(model);
-        string[] from =
-        [
-            "train", "--data", _text, "--separator", "blank", "--from", model, "--sub-norms", "true", "--quantization-warm-up-steps", "3", "--context", "32", "--batch", "2",
-            "--steps", "5", "--threads", "1", "--checkpoint-every", "2", "--keep", "10", "--held-out-share", "0.2", "--sample-tokens", "4", "--out", _folder.File("from"),
-        ];
+        string[] from = _run.Arguments("from", 5, "--from", model, "--sub-norms", "true", "--quantization-warm-up-steps", "3", "--keep", "10");
         TernProcess.Run(from).AssertSucceeds();
-        using (Model exported = Model.Load(Path.Combine(_folder.File("from"), "model.gguf"), new ModelOptions { Threads = 1 }))
+        using (Model exported = Model.Load(Path.Combine(_run.In("from"), "model.gguf"), new ModelOptions { Threads = 1 }))
             Assert.Equal(("bitnet", true), (exported.Spec.Architecture, exported.Spec.HasSubNorms));
 
-        string end = CheckpointOf(_folder.File("from"), 5);
+        string end = CheckpointOf(_run.In("from"), 5);
         byte[] hash = SHA256.HashData(File.ReadAllBytes(end));
         File.Delete(end);
         TernProcess.Run(from).AssertSucceeds();
@@ -145,7 +137,7 @@ public sealed partial class TeachingRunTests : IDisposable
 
         Assert.Equal(65, result.ExitCode);
         Assert.Equal("", Regex.Replace(result.Error, @"\Atern: error \(limit\): training [0-9.]+ million weights with 2 sequences of 32 at a time needs about [0-9]+ MB of memory, [0-9]+ MB of it for the teacher of 0\.4 million, and [0-9]+ MB are free; [^\n]*\n\z", ""));
-        Assert.False(Directory.EnumerateFiles(_folder.File("large"), "*.tern", SearchOption.AllDirectories).Any());
+        Assert.False(Directory.EnumerateFiles(_run.In("large"), "*.tern", SearchOption.AllDirectories).Any());
     }
 
     [Fact]
@@ -164,27 +156,20 @@ public sealed partial class TeachingRunTests : IDisposable
     /// <summary>A model in full precision with the vocabulary of the corpus, as a file.</summary>
     private string Teacher()
     {
-        string path = _folder.File("teacher.gguf");
+        string path = _run.Folder.File("teacher.gguf");
         using var pool = new WorkerPool(1);
         ModelShape shape = (new RunSettings { Size = "tiny", Context = 32 }).ShapeFor(320);
         using var trainer = new Trainer(shape, new TrainingRecipe { Linear = new Quantizer { Precision = LinearPrecision.Full }, InitialDeviation = 0.1f }, 3, pool, null);
-        trainer.Export(path, TinyCorpus.Open(_tokenizer).Metadata, new ExportOptions { Linears = TensorType.F16 });
+        trainer.Export(path, TinyCorpus.Open(_run.Tokenizer).Metadata, new ExportOptions { Linears = TensorType.F16 });
         return path;
     }
 
-    private string[] Arguments(string run) =>
-    [
-        "train", "--data", _text, "--separator", "blank", "--tokenizer", _tokenizer, "--size", "tiny", "--context", "32", "--batch", "2", "--threads", "1",
-        "--sample-tokens", "0", "--held-out-share", "0.2", "--out", _folder.File(run),
-    ];
-
-    private TernResult Train(string run, int steps, string[] more) =>
-        TernProcess.Run([.. Arguments(run), "--steps", $"{steps}", "--evaluate-every", "3", .. more.Contains("--checkpoint-every") ? [] : (string[])["--checkpoint-every", "2", "--keep", "10"], .. more]);
+    private TernResult Train(string run, int steps, string[] more) => _run.Run(run, steps, ["--evaluate-every", "3", "--keep", "10", "--sample-tokens", "0", .. more]);
 
     /// <summary>Takes the last checkpoint away and goes on from the one before.</summary>
     private void AssertGoesOnAlike(string run, int steps, string[] more)
     {
-        string end = CheckpointOf(_folder.File(run), steps);
+        string end = CheckpointOf(_run.In(run), steps);
         byte[] hash = SHA256.HashData(File.ReadAllBytes(end));
         File.Delete(end);
         Assert.Contains($"goes on behind step {steps - 2}", Train(run, steps, more).AssertSucceeds().Output, StringComparison.Ordinal);
@@ -192,8 +177,6 @@ public sealed partial class TeachingRunTests : IDisposable
     }
 
     private static string CheckpointOf(string run, int step) => Path.Combine(run, "checkpoints", $"step-{step:00000000}.tern");
-
-    private static JsonElement[] Log(string run) => [.. File.ReadLines(Path.Combine(run, "log.jsonl")).Select(line => JsonDocument.Parse(line).RootElement)];
 
     [GeneratedRegex("(?<steps>[0-9]+) steps in 0.001 hours")]
     private static partial Regex StepsInHours();
