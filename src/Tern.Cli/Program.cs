@@ -49,8 +49,8 @@ internal static class Program
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            int code = Messages.Report(e);
-            return e is OperationCanceledException ? interrupt.Code : code;
+            // Work that a signal ended may find its unfinished files gone before the program ends: that is no fault to report.
+            return interrupt.Token.IsCancellationRequested || e is OperationCanceledException ? interrupt.Code : Messages.Report(e);
         }
     }
 

@@ -28,8 +28,6 @@ internal static class Messages
         int code;
         switch (exception)
         {
-            case OperationCanceledException:
-                return ExitCode.Interrupted;
             case UsageException:
                 Error("usage", exception.Message);
                 return ExitCode.Usage;
