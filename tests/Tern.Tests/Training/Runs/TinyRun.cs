@@ -31,8 +31,19 @@ internal sealed class TinyRun : IDisposable
     {
         var values = new Dictionary<string, string?>
         {
-            ["data"] = Text, ["separator"] = "blank", ["tokenizer"] = Tokenizer, ["size"] = "tiny", ["context"] = "32", ["batch"] = "2", ["steps"] = $"{steps}", ["threads"] = "1",
-            ["checkpointEvery"] = "2", ["evaluateEvery"] = "5", ["sampleTokens"] = "0", ["heldOutShare"] = "0.2", ["out"] = In(run),
+            ["data"] = Text,
+            ["separator"] = "blank",
+            ["tokenizer"] = Tokenizer,
+            ["size"] = "tiny",
+            ["context"] = "32",
+            ["batch"] = "2",
+            ["steps"] = $"{steps}",
+            ["threads"] = "1",
+            ["checkpointEvery"] = "2",
+            ["evaluateEvery"] = "5",
+            ["sampleTokens"] = "0",
+            ["heldOutShare"] = "0.2",
+            ["out"] = In(run),
         };
         foreach ((string name, string? value) in more)
             values[name] = value;
