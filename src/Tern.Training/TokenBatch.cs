@@ -31,7 +31,7 @@ internal sealed class TokenBatch
     /// <exception cref="TernException">More than an array holds.</exception>
     public static int Count(int sequences, int length) => (long)sequences * length <= Array.MaxLength
         ? sequences * length
-        : throw new TernException(ErrorKind.Request, $"{sequences} sequences of {length} tokens are more than {Array.MaxLength} tokens; a smaller --batch, --micro-batch or --context is needed");
+        : throw new TernException(ErrorKind.Limit, $"{sequences} sequences of {length} tokens at a time need more memory than can be counted; a smaller --batch, --micro-batch or --context needs less");
 
     public int Sequences { get; }
 

@@ -6,12 +6,6 @@ using Tern.Text;
 
 namespace Tern.Training.Data;
 
-/// <summary>What became of a corpus.</summary>
-/// <param name="Documents">Documents with text.</param>
-/// <param name="Tokens">Tokens, begin and end tokens included.</param>
-/// <param name="TextBytes">Bytes of text.</param>
-internal sealed record CacheTotals(int Documents, long Tokens, long TextBytes);
-
 /// <summary>Encodes a corpus once, into the file that <see cref="TokenCache"/> reads; its layout is drawn there.</summary>
 internal sealed class TokenCacheWriter : IDisposable
 {
@@ -43,11 +37,9 @@ internal sealed class TokenCacheWriter : IDisposable
     /// <param name="progress">Receives the share that is done, in [0, 1].</param>
     /// <param name="cancellation">Ends the work between two documents; nothing is left behind.</param>
     /// <exception cref="TernException">As <see cref="CorpusReader.Read"/>; a chat without a template; nothing to learn; the disk is full.</exception>
-    public static CacheTotals Write(
+    public static void Write(
         string path, CorpusOptions corpus, CorpusOptions? heldOut, Tokenizer tokenizer, ChatEncoder? chat,
-        Action<double> progress, CancellationToken cancellation)
-    {
-        CacheTotals? totals = null;
+        Action<double> progress, CancellationToken cancellation) =>
         AtomicFile.Write(path, stream =>
         {
             using var writer = new TokenCacheWriter(stream, tokenizer, chat);
@@ -64,10 +56,8 @@ internal sealed class TokenCacheWriter : IDisposable
                 writer.EndDocument();
             }
 
-            totals = writer.Finish(string.Join(", ", corpus.Paths));
+            writer.Finish(string.Join(", ", corpus.Paths));
         });
-        return totals!;
-    }
 
     public void Dispose() => _hash.Dispose();
 
@@ -146,7 +136,7 @@ internal sealed class TokenCacheWriter : IDisposable
         _tokens++;
     }
 
-    private CacheTotals Finish(string paths)
+    private void Finish(string paths)
     {
         if (_documents.Sum(document => document.TextBytes) == 0)
             throw new TernException(ErrorKind.Request, $"{paths}: there is no text to train on; every file is empty or blank");
@@ -163,7 +153,6 @@ internal sealed class TokenCacheWriter : IDisposable
         _stream.Write(table);
         _stream.Position = 0;
         _stream.Write(header);
-        return new CacheTotals(_documents.Count, _tokens, _documents.Sum(document => document.TextBytes));
     }
 
     private byte[] Table()

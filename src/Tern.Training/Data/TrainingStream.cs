@@ -61,7 +61,7 @@ internal sealed class TrainingStream
     }
 
     /// <summary>Epochs done, with the part of the present one.</summary>
-    public double Epochs => _epoch + (double)_next / _windows.Length;
+    public double Epochs => _epoch + (double)_next / SequencesPerEpoch;
 
     /// <summary>Sequences in one epoch.</summary>
     public int SequencesPerEpoch => _windows.Length;

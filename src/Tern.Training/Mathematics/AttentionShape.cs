@@ -4,7 +4,7 @@ using Tern.Models;
 
 namespace Tern.Training.Mathematics;
 
-/// <summary>What attention needs to know of the model and of a micro batch, with the tables of rotary angles.</summary>
+/// <summary>What attention needs to know of the model, with the tables of rotary angles and the scratch of every worker.</summary>
 internal sealed unsafe class AttentionShape : IDisposable
 {
     private readonly NativeBuffer<float> _angles; // [2][context][headDim]: cosines, then sines; the second table turns back

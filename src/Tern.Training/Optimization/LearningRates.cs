@@ -8,8 +8,8 @@ namespace Tern.Training.Optimization;
 ///   p1        /\
 ///            /   \__
 ///           /        \__ p2, just before the middle        decay: full in the first half, 0 in the second
-///          /            |\__
-///         /                 \__ 0
+///          /              \
+///         /                \ 0
 ///        warm-up       steps / 2        steps
 /// </code>
 /// The first stage's line is aimed at the second peak; at the middle the rate is p2, and goes linearly to zero from there (BitNet, "Training Tips").

@@ -31,16 +31,6 @@ internal static class RunPlan
     /// <summary>Sequences computed at a time.</summary>
     public static int MicroSequences(RunSettings settings) => settings.MicroBatch > 0 ? Math.Min(settings.MicroBatch, settings.Batch) : settings.Batch;
 
-    /// <summary>Tokens computed at a time.</summary>
-    /// <exception cref="TernException">More than can be counted.</exception>
-    public static int MicroTokens(RunSettings settings, int context)
-    {
-        long tokens = (long)MicroSequences(settings) * context;
-        return tokens <= int.MaxValue
-            ? (int)tokens
-            : throw new TernException(ErrorKind.Limit, string.Create(CultureInfo.InvariantCulture, $"{MicroSequences(settings)} sequences of {context} tokens at a time need more memory than can be counted; a smaller --micro-batch, --batch or --context needs less"));
-    }
-
     /// <summary>Bytes of memory that a run takes with its teacher; refuses what the machine does not have, and is asked before any is taken.</summary>
     /// <param name="shape">The model.</param>
     /// <param name="recipe">How it is trained.</param>
@@ -50,12 +40,13 @@ internal static class RunPlan
     /// <exception cref="TernException">There is less.</exception>
     public static long CheckMemory(ModelShape shape, TrainingRecipe recipe, RunSettings settings, int threads, TeacherMemory? teacher)
     {
-        int sequences = MicroSequences(settings), tokens = MicroTokens(settings, shape.Context);
+        _ = TokenBatch.Count(settings.Batch, shape.Context);
+        int sequences = MicroSequences(settings);
         long needed = Trainer.MemoryNeeded(shape, recipe, sequences, shape.Context, threads);
         string ofTeacher = "";
         if (teacher is { } taken)
         {
-            long bytes = taken.Bytes + (sizeof(float) * Distiller.FloatsNeeded(settings.Distillation, shape, taken.Shape, tokens, threads));
+            long bytes = taken.Bytes + (sizeof(float) * Distiller.FloatsNeeded(settings.Distillation, shape, taken.Shape, TokenBatch.Count(sequences, shape.Context), threads));
             needed += bytes;
             ofTeacher = string.Create(CultureInfo.InvariantCulture, $", {bytes / 1e6:0} MB of it for the teacher of {taken.Shape.Parameters / 1e6:0.0} million");
         }

@@ -61,7 +61,7 @@ internal sealed record RunSettings
 
     // Recipe.
 
-    /// <summary>The mathematics. Its learning rates count only when they were set: see <see cref="LearningRate"/>.</summary>
+    /// <summary>The mathematics, but for steps, learning rates and distillation, which <see cref="RecipeFor"/> puts in from the fields here.</summary>
     public TrainingRecipe Recipe { get; init; } = new();
 
     /// <summary>First peak of the learning rate; 0 takes the preset's, or 0.02 with Muon, and a tenth of it with <see cref="From"/>.</summary>

@@ -3,7 +3,7 @@ namespace Tern.Training.Runs;
 /// <summary>Dimensions that go well together, by the number of weights they come to with a vocabulary of 4096.</summary>
 /// <param name="Name">What <c>--size</c> takes.</param>
 /// <param name="Layers">Blocks.</param>
-/// <param name="Hidden">Width; a multiple of 128, so that every tensor type of ternary weights fits.</param>
+/// <param name="Hidden">Width; a multiple of 128, as is the feed-forward width, so that the model can be written as I2_S.</param>
 /// <param name="Heads">Heads of queries, and of keys and values.</param>
 /// <param name="FeedForward">Width inside the feed-forward block.</param>
 /// <param name="LearningRate">First peak of the learning rate.</param>

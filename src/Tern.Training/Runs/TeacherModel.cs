@@ -33,7 +33,7 @@ internal sealed class TeacherModel : IDisposable
             return null;
         if (TokensOf(path) is { } theirs)
             TokenizerSource.CheckSame(TokenizerSource.OfModel(tokenizer), path, theirs);
-        int tokens = RunPlan.MicroTokens(settings, settings.Context);
+        int tokens = TokenBatch.Count(RunPlan.MicroSequences(settings), settings.Context);
         if (path.EndsWith(".tern", StringComparison.OrdinalIgnoreCase))
         {
             // A checkpoint comes with its moments. Whoever taught it is not needed any more.

@@ -20,19 +20,12 @@ internal sealed class WordCounts(PreTokenizer preTokenizer)
     /// <summary>Distinct words.</summary>
     public int Distinct => _counts.Count;
 
-    /// <summary>Bytes of text that were counted.</summary>
-    public long Bytes { get; private set; }
-
     /// <summary>Words with how often each occurs, in no particular order.</summary>
     public IEnumerable<KeyValuePair<byte[], long>> All => _counts;
 
     /// <summary>Counts the words of a text.</summary>
     /// <param name="text">Valid UTF-8.</param>
-    public void Add(ReadOnlySpan<byte> text)
-    {
-        Bytes += text.Length;
-        Split(text, stage: 0);
-    }
+    public void Add(ReadOnlySpan<byte> text) => Split(text, stage: 0);
 
     /// <summary>Applies the stages of the pre-tokenizer from <paramref name="stage"/> on; as deep as there are stages.</summary>
     private void Split(ReadOnlySpan<byte> piece, int stage)
